@@ -1,0 +1,3 @@
+"""Folkmoot: group messaging in which every acknowledged message reaches every member once, in order."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""One folder an outside system, one file a port it serves."""

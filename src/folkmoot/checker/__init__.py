@@ -1,0 +1,1 @@
+"""The verdict: whether every acknowledged message reached every member once, in order."""

@@ -1,0 +1,1 @@
+"""Reach: knows which edges a group needs, and repairs what they miss."""

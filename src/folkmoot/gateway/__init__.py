@@ -1,0 +1,1 @@
+"""The edge: takes sends in and writes entries out to connected members."""

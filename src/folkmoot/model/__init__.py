@@ -1,0 +1,1 @@
+"""Nouns and pure rules: what a group, an entry, a membership and a position are."""

@@ -1,0 +1,1 @@
+"""One process: its settings, its wiring, its life."""

@@ -1,0 +1,139 @@
+"""Every subject of the bus, and every message on it: the whole wiring between roles.
+
+| subject | published by | heard by | carries |
+| --- | --- | --- | --- |
+| `submit.<partition of the group>` | gateway (request) | every router that may own it | Submit, answered by Answer |
+| `entries.<partition of the group>` | router | delivery | Stored |
+| `heads.<partition of the group>` | router | delivery | Heads: what moved in the last seconds, each second |
+| `announce.<partition of the group>` | gateway (request) | delivery | Announce, answered by Announced |
+| `online.<partition of the user>` | gateway (request) | delivery | Online, answered by Announced |
+| `hints.<partition of the user>` | delivery, of the group | delivery, of the user | Hint: someone joined or was added |
+| `pointers.<partition of the user>` | gateway | delivery | PointerMoved |
+| `push.<edge>` | delivery | that gateway | Push: entries, heads, a hint or a pointer |
+| `recall.all` | a delivery that has begun | every gateway | Recall: announce again |
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from folkmoot.model.entry import Entry
+from folkmoot.model.ids import GroupId, UserId, partition_of
+from folkmoot.model.send import Send
+
+RECALL: Final = "recall.all"
+
+
+def submit(group: GroupId) -> str:
+    return f"submit.{partition_of(group)}"
+
+
+def entries(group: GroupId) -> str:
+    return f"entries.{partition_of(group)}"
+
+
+def heads(partition: int) -> str:
+    return f"heads.{partition}"
+
+
+def announce(partition: int) -> str:
+    return f"announce.{partition}"
+
+
+def online(partition: int) -> str:
+    return f"online.{partition}"
+
+
+def hints(user: UserId) -> str:
+    return f"hints.{partition_of(user)}"
+
+
+def pointers(user: UserId) -> str:
+    return f"pointers.{partition_of(user)}"
+
+
+def push(edge: str) -> str:
+    return f"push.{edge}"
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True):
+    """A send, as a gateway has checked it."""
+
+    send: Send
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What a router says of a send: its `seq` where it is in the log, else why not, and whether that is for good."""
+
+    group: GroupId
+    send_id: str
+    seq: int | None = None
+    code: str = ""
+    definite: bool = False
+    detail: str = ""
+    retry_after_ms: int = 0
+
+
+class Stored(msgspec.Struct, frozen=True, tag="entries", array_like=True):
+    """Entries of one group that have been appended, in order and without a gap."""
+
+    group: GroupId
+    entries: list[Entry]
+
+
+class Heads(msgspec.Struct, frozen=True, tag="heads", array_like=True):
+    """The seq at the head of some groups."""
+
+    heads: dict[GroupId, int]
+
+
+class Announce(msgspec.Struct, frozen=True, array_like=True):
+    """The edge has members of these groups online, its feeds standing at these seqs; of `gone` no longer.
+
+    A feed that is only beginning stands at no seq yet: it reads the store's head after this is acknowledged.
+    """
+
+    edge: str
+    groups: dict[GroupId, int | None]
+    gone: list[GroupId] = []
+
+
+class Online(msgspec.Struct, frozen=True, array_like=True):
+    """The edge has these users connected; `gone` no longer."""
+
+    edge: str
+    users: list[UserId]
+    gone: list[UserId] = []
+
+
+class Announced(msgspec.Struct, frozen=True, array_like=True):
+    """The owner's incarnation: when it changes, everything has to be announced again."""
+
+    incarnation: str
+
+
+class Recall(msgspec.Struct, frozen=True, array_like=True):
+    """A delivery with this incarnation asks for announcements."""
+
+    incarnation: str
+
+
+class Hint(msgspec.Struct, frozen=True, tag="hint", array_like=True):
+    """These users have been added to, or have joined, the group at `seq`."""
+
+    group: GroupId
+    users: list[UserId]
+    seq: int
+
+
+class PointerMoved(msgspec.Struct, frozen=True, tag="pointer", array_like=True):
+    """The user's read pointer in the group is at `seq`; `edge` and `connection` moved it and know."""
+
+    group: GroupId
+    user: UserId
+    seq: int
+    connection: str
+
+
+Push: TypeAlias = Stored | Heads | Hint | PointerMoved
+"""What comes on `push.<edge>`."""

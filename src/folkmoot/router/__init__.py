@@ -1,0 +1,1 @@
+"""Order: decides sends, stores what was decided, publishes it."""
