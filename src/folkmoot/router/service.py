@@ -152,8 +152,8 @@ class Router:
     async def _settle(self, group: GroupId, taken: Sequence[Pending]) -> int:
         """Have the first of `taken` decided, stored and answered; how many were."""
         sends = [pending.submit.send for pending in taken]
-        full = last_try = False
-        code = "store_unknown"
+        full = last_try = maybe = False
+        code = "no_answer"
         batch: Batch | None = None
         for attempt in range(TRIES_MAX):
             try:
@@ -184,12 +184,11 @@ class Router:
                 # Only what a later read shows, or a later conditional write, settles it: so decide again on both.
                 self.unknown += 1
                 self._states.pop(group, None)
-                code = "store_unknown"
+                maybe = True
             except StoreAway:
                 self._states.pop(group, None)
-                if code != "store_unknown" or self.unknown == 0:
-                    code = "store_away"
-        return self._leave_undecided(batch, taken, code)
+                code = "store_away"
+        return self._leave_undecided(batch, taken, "store_unknown" if maybe else code)
 
     def _decide(
         self,
@@ -266,7 +265,7 @@ class Router:
             self._states.popitem(last=False)
 
     def _backoff_s(self, attempt: int) -> float:
-        return min(BACKOFF_S_MAX, BACKOFF_S * 2**attempt) * self._chance.draw()
+        return self._chance.draw() * min(BACKOFF_S_MAX, BACKOFF_S * float(2**attempt))
 
     async def _repeat_heads(self) -> None:
         while True:

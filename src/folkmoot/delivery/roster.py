@@ -1,0 +1,61 @@
+"""The two rosters: which edges have members of which group online, and which edges a user is on."""
+
+from collections.abc import Iterable
+
+from folkmoot.model.ids import GroupId, UserId
+
+
+class Rosters:
+    """Edges by group and by user, and when each edge was last heard. A hint for speed: a wrong one costs no entry."""
+
+    def __init__(self) -> None:
+        self._groups: dict[GroupId, set[str]] = {}
+        self._users: dict[UserId, set[str]] = {}
+        self._heard_s: dict[str, float] = {}
+
+    def announce(self, edge: str, groups: Iterable[GroupId], gone: Iterable[GroupId], now_s: float) -> None:
+        """The edge has members of `groups` online, of `gone` no longer."""
+        self._heard_s[edge] = now_s
+        _put(self._groups, edge, groups, gone)
+
+    def online(self, edge: str, users: Iterable[UserId], gone: Iterable[UserId], now_s: float) -> None:
+        """The edge has `users` connected, `gone` no longer."""
+        self._heard_s[edge] = now_s
+        _put(self._users, edge, users, gone)
+
+    def forget_silent(self, oldest_s: float) -> list[str]:
+        """Take out the edges last heard before `oldest_s`; which they were."""
+        silent = {edge for edge, heard_s in self._heard_s.items() if heard_s < oldest_s}
+        for edge in silent:
+            del self._heard_s[edge]
+        if silent:
+            for table in (self._groups, self._users):
+                for name in list(table):
+                    table[name] -= silent
+                    if not table[name]:
+                        del table[name]
+        return sorted(silent)
+
+    def edges_of_group(self, group: GroupId) -> Iterable[str]:
+        return self._groups.get(group, ())
+
+    def edges_of_user(self, user: UserId) -> Iterable[str]:
+        return self._users.get(user, ())
+
+    def groups(self) -> list[GroupId]:
+        return list(self._groups)
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many groups, users and edges."""
+        return len(self._groups), len(self._users), len(self._heard_s)
+
+
+def _put(table: dict[str, set[str]], edge: str, names: Iterable[str], gone: Iterable[str]) -> None:
+    for name in names:
+        table.setdefault(name, set()).add(edge)
+    for name in gone:
+        edges = table.get(name)
+        if edges is not None:
+            edges.discard(edge)
+            if not edges:
+                del table[name]

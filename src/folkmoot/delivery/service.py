@@ -1,0 +1,160 @@
+"""The delivery service: one push an edge, whatever the number of members there, and what repairs a lost one."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+
+import msgspec
+
+from folkmoot.delivery.fanout import by_edge_of_user, heads_by_edge, newcomers
+from folkmoot.delivery.repair import heads_past, sweep
+from folkmoot.delivery.roster import Rosters
+from folkmoot.model.ids import GroupId
+from folkmoot.ports import subjects
+from folkmoot.ports.bus import Bus, Handler, Reply, Subscription
+from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.store import Store, StoreAway
+from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Recall, Stored
+
+
+COMPARISONS_MAX = 256
+"""Announcements being compared with the store at once. One more is left to the sweep."""
+
+
+class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a delivery service; `node/config.py` says why they are what they are."""
+
+    sweep_interval_s: float = 120.0
+    edge_silent_s_max: float = 360.0
+
+
+class Delivery:
+    """Owns rosters and no entry: what it loses, an edge announces again and the store still has."""
+
+    def __init__(
+        self, store: Store, bus: Bus, clock: Clock, chance: Chance, settings: DeliverySettings | None = None
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._chance = chance
+        self._settings = settings or DeliverySettings()
+        self._rosters = Rosters()
+        self._incarnation = ""
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.pushes = 0
+        self.skipped_comparisons = 0
+
+    async def start(self, partitions: str = "*") -> None:
+        """Serve `partitions`: one of them by number, or `*`."""
+        listeners: dict[str, Handler] = {
+            "entries": self._on_entries,
+            "heads": self._on_heads,
+            "announce": self._on_announce,
+            "online": self._on_online,
+            "hints": self._on_hint,
+            "pointers": self._on_pointer,
+        }
+        for word, handler in listeners.items():
+            subject = f"{word}.{partitions}"
+            self._subscriptions.append(self._bus.subscribe(subject, handler, on_gap=self._begin))
+        self._begin()
+        self._spawn(self._sweep_for_ever())
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def statistics(self) -> dict[str, int]:
+        groups, users, edges = self._rosters.counts()
+        return {"groups": groups, "users": users, "edges": edges, "pushes": self.pushes}
+
+    def _begin(self) -> None:
+        """Start another incarnation: whatever was missed, edges tell again where their feeds stand."""
+        self._incarnation = self._chance.token(8).hex()
+        self._bus.publish(subjects.RECALL, _ENCODER.encode(Recall(self._incarnation)))
+
+    def _on_entries(self, message: bytes, reply: Reply | None) -> None:
+        stored = _STORED.decode(message)
+        # The very bytes that came go on: what an edge needs is what the router said.
+        self._push_raw(self._rosters.edges_of_group(stored.group), message)
+        for entry in stored.entries:
+            for user in newcomers(entry):
+                hint = Hint(stored.group, [user], entry.seq)
+                self._bus.publish(subjects.hints(user), _ENCODER.encode(hint))
+
+    def _on_heads(self, message: bytes, reply: Reply | None) -> None:
+        self._tell_heads(_HEADS.decode(message).heads)
+
+    def _on_announce(self, message: bytes, reply: Reply | None) -> None:
+        announce = _ANNOUNCE.decode(message)
+        # In the roster first, compared with the store after: what is stored between the two is pushed.
+        self._rosters.announce(announce.edge, announce.groups, announce.gone, self._clock.monotonic_s())
+        self._acknowledge(reply)
+        if any(seq is not None for seq in announce.groups.values()):
+            if len(self._tasks) >= COMPARISONS_MAX:
+                self.skipped_comparisons += 1
+                return
+            self._spawn(self._compare(announce))
+
+    def _on_online(self, message: bytes, reply: Reply | None) -> None:
+        online = _ONLINE.decode(message)
+        self._rosters.online(online.edge, online.users, online.gone, self._clock.monotonic_s())
+        self._acknowledge(reply)
+
+    def _on_hint(self, message: bytes, reply: Reply | None) -> None:
+        hint = _HINT.decode(message)
+        for edge, users in by_edge_of_user(self._rosters, hint.users).items():
+            self._push_raw((edge,), _ENCODER.encode(Hint(hint.group, users, hint.seq)))
+
+    def _on_pointer(self, message: bytes, reply: Reply | None) -> None:
+        self._push_raw(self._rosters.edges_of_user(_POINTER.decode(message).user), message)
+
+    def _acknowledge(self, reply: Reply | None) -> None:
+        if reply is not None:
+            reply(_ENCODER.encode(Announced(self._incarnation)))
+
+    def _push_raw(self, edges: Iterable[str], message: bytes) -> None:
+        for edge in edges:
+            self.pushes += 1
+            self._bus.publish(subjects.push(edge), message)
+
+    def _tell_heads(self, heads: Mapping[GroupId, int]) -> None:
+        for edge, concerned in heads_by_edge(self._rosters, heads).items():
+            self._push_raw((edge,), _ENCODER.encode(Heads(concerned)))
+
+    async def _compare(self, announce: Announce) -> None:
+        try:
+            behind = await heads_past(self._store, announce.groups)
+        except StoreAway:
+            return  # The sweep compares again.
+        if behind:
+            self._push_raw((announce.edge,), _ENCODER.encode(Heads(behind)))
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            self._rosters.forget_silent(self._clock.monotonic_s() - self._settings.edge_silent_s_max)
+            await sweep(
+                self._store,
+                self._clock,
+                self._rosters.groups(),
+                duration_s=self._settings.sweep_interval_s,
+                tell=self._tell_heads,
+            )
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+_STORED = msgspec.msgpack.Decoder(Stored)
+_HEADS = msgspec.msgpack.Decoder(Heads)
+_ANNOUNCE = msgspec.msgpack.Decoder(Announce)
+_ONLINE = msgspec.msgpack.Decoder(Online)
+_HINT = msgspec.msgpack.Decoder(Hint)
+_POINTER = msgspec.msgpack.Decoder(PointerMoved)
+_ENCODER = msgspec.msgpack.Encoder()
