@@ -15,7 +15,6 @@ from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Recall, Stored
 
-
 COMPARISONS_MAX = 256
 """Announcements being compared with the store at once. One more is left to the sweep."""
 

@@ -127,12 +127,12 @@ class Hint(msgspec.Struct, frozen=True, tag="hint", array_like=True):
 
 
 class PointerMoved(msgspec.Struct, frozen=True, tag="pointer", array_like=True):
-    """The user's read pointer in the group is at `seq`; `edge` and `connection` moved it and know."""
+    """The user's read pointer in the group is at `seq`, where the log counts `messages`."""
 
     group: GroupId
     user: UserId
     seq: int
-    connection: str
+    messages: int
 
 
 Push: TypeAlias = Stored | Heads | Hint | PointerMoved

@@ -151,6 +151,8 @@ class JoinedEvent(Event, tag="joined", frozen=True, kw_only=True):
     position: str
     seq: int
     join: int
+    name: str = ""
+    role: str = "member"
 
 
 class Recovered(Event, tag="recovered", frozen=True, kw_only=True):
