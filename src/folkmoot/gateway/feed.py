@@ -1,0 +1,233 @@
+"""A feed: this edge's gap-free copy of one group's tail, written to every local member as it grows."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from folkmoot.gateway.outlet import Outlet
+from folkmoot.model import body as bodies
+from folkmoot.model import entry as kinds
+from folkmoot.model.entry import Entry, follows
+from folkmoot.model.group import Head
+from folkmoot.model.ids import GroupId, UserId
+from folkmoot.model.membership import Span
+from folkmoot.model.position import Position, position_at
+from folkmoot.ports.clock import Clock
+from folkmoot.ports.store import Store, StoreAway
+from folkmoot.protocol.codec import entry_event
+
+FILL_PAGE_ENTRIES = 200
+FILL_PAGE_BYTES = 1_048_576
+FILL_RETRY_S = 0.2
+
+
+class FeedEnded(Exception):
+    """The feed does not continue the log: whoever was on it gives a position again."""
+
+
+class Member(Protocol):
+    """A connection on a feed."""
+
+    outlet: Outlet
+    user: UserId
+
+    def removed(self, group: GroupId, seq: int) -> None:
+        """The user's membership ended with `seq`, which has been written; the feed has let go."""
+
+    def feed_ended(self, group: GroupId, position: Position) -> None:
+        """The feed broke at `position` and has let go."""
+
+
+class _Lane:
+    """The members who get the same bytes: one frame an entry for all of them."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.codec = outlet.codec
+        self.frame = outlet.frame
+        # Bound methods and nothing else, so that the hot loop is one call a member.
+        self.writes: list[Callable[[bytes], None]] = []
+        self.members: list[Member] = []
+        self.index: dict[Member, int] = {}
+
+    def add(self, member: Member) -> None:
+        self.index[member] = len(self.members)
+        self.members.append(member)
+        self.writes.append(member.outlet.write)
+
+    def remove(self, member: Member) -> bool:
+        at = self.index.pop(member, None)
+        if at is None:
+            return False
+        last_member, last_write = self.members.pop(), self.writes.pop()
+        if last_member is not member:
+            self.members[at], self.writes[at] = last_member, last_write
+            self.index[last_member] = at
+        return True
+
+
+class Feed:
+    """One group on this edge: takes entries in order, fills gaps from the store, writes each once to everyone."""
+
+    def __init__(self, group: GroupId, store: Store, clock: Clock, on_end: Callable[["Feed"], None]) -> None:
+        self.group = group
+        self.epoch = 0
+        self.seq = -1
+        self.hash = b""
+        self.messages = 0
+        self.live = False
+        self.dead = False
+        self.idle_since_s: float | None = clock.monotonic_s()
+        self.filled = 0
+        self.write_errors = 0
+        self._store = store
+        self._clock = clock
+        self._on_end = on_end
+        self._lanes: dict[str, _Lane] = {}
+        self._target = -1
+        self._fill_task: asyncio.Task[None] | None = None
+        self._moved: asyncio.Future[None] | None = None
+
+    @property
+    def position(self) -> Position:
+        return position_at(self.epoch, self.seq, self.hash)
+
+    def start(self, head: Head) -> None:
+        """Begin at the store's head; what was pushed meanwhile is filled in."""
+        self.epoch, self.seq, self.hash, self.messages = head.epoch, head.seq, head.hash, head.messages
+        self.live = True
+        if self._target > self.seq:
+            self._fill(self._target)
+
+    def add(self, member: Member) -> None:
+        """Take on a member whose position has just been seen to equal this feed's, in the same step."""
+        outlet = member.outlet
+        lane = self._lanes.get(outlet.wire)
+        if lane is None:
+            lane = self._lanes[outlet.wire] = _Lane(outlet)
+        lane.add(member)
+        self.idle_since_s = None
+
+    def remove(self, member: Member) -> None:
+        lane = self._lanes.get(member.outlet.wire)
+        if lane is not None and lane.remove(member) and not lane.members:
+            del self._lanes[member.outlet.wire]
+            if not self._lanes:
+                self.idle_since_s = self._clock.monotonic_s()
+
+    def push(self, entries: Sequence[Entry]) -> None:
+        """Take entries that were pushed: the next is written on, an old one dropped, a gap filled from the store."""
+        if not self.live or self._fill_task is not None:
+            self._target = max(self._target, entries[-1].seq)
+            return
+        for entry in entries:
+            if entry.seq <= self.seq:
+                continue
+            if entry.seq != self.seq + 1:
+                self._fill(entries[-1].seq)
+                return
+            if not self._take(entry):
+                return
+
+    def heard_head(self, seq: int) -> None:
+        """The store's head is at `seq`, or was: fill up to it."""
+        if seq > self.seq:
+            self._fill(seq)
+
+    async def bring_to(self, seq: int) -> None:
+        """Return once the feed is at `seq`, which the store holds. Raises FeedEnded."""
+        while self.seq < seq:
+            self._fill(seq)
+            if self.dead:
+                raise FeedEnded(self.group)
+            if self._moved is None:
+                self._moved = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._moved)
+        if self.dead:
+            raise FeedEnded(self.group)
+
+    def end(self) -> None:
+        """Let go of everyone: they give their positions again, and are judged by the store."""
+        if self.dead:
+            return
+        self.dead, self.live = True, False
+        position = self.position
+        lanes, self._lanes = self._lanes, {}
+        if self._fill_task is not None:
+            self._fill_task.cancel()
+        self._wake()
+        self._on_end(self)
+        for lane in lanes.values():
+            for member in lane.members:
+                member.feed_ended(self.group, position)
+
+    def members_count(self) -> int:
+        return sum(len(lane.members) for lane in self._lanes.values())
+
+    def _take(self, entry: Entry) -> bool:
+        """Write the next entry to everyone; False if it does not chain, which ends the feed."""
+        if not follows(self.hash, entry):
+            self.end()
+            return False
+        self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
+        event = entry_event(entry)
+        for lane in self._lanes.values():
+            frame = lane.frame(lane.codec.encode(event))
+            for write in lane.writes:
+                try:
+                    write(frame)
+                except Exception:
+                    # A socket that is going away; its connection is told so itself. The others must not miss the entry.
+                    self.write_errors += 1
+        if entry.kind == kinds.LEFT or entry.kind == kinds.REMOVED:
+            self._let_go(entry)
+        return True
+
+    def _let_go(self, entry: Entry) -> None:
+        user = ended_user(entry)
+        gone = [m for lane in self._lanes.values() for m in lane.members if m.user == user]
+        for member in gone:
+            self.remove(member)
+            member.removed(self.group, entry.seq)
+
+    def _fill(self, target: int) -> None:
+        self._target = max(self._target, target)
+        if self._fill_task is None and self.live:
+            self._fill_task = asyncio.create_task(self._fill_from_store())
+
+    async def _fill_from_store(self) -> None:
+        try:
+            while not self.dead and self.seq < self._target:
+                span = Span(self.seq + 1, None)
+                try:
+                    page = await self._store.read(
+                        self.group, span, entries_max=FILL_PAGE_ENTRIES, bytes_max=FILL_PAGE_BYTES
+                    )
+                except StoreAway:
+                    await self._clock.sleep(FILL_RETRY_S)
+                    continue
+                if not page or page[0].seq != self.seq + 1:
+                    # Told of a head that the store does not have: this feed, or the store, is of another life.
+                    self.end()
+                    return
+                for entry in page:
+                    self.filled += 1
+                    if not self._take(entry):
+                        return
+                self._wake()
+        finally:
+            self._fill_task = None
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, None
+        if moved is not None and not moved.done():
+            moved.set_result(None)
+
+
+def ended_user(entry: Entry) -> UserId | None:
+    """The user whose membership `entry` ends, or None."""
+    if entry.kind == kinds.LEFT:
+        return entry.sender
+    if entry.kind != kinds.REMOVED or entry.body is None:
+        return None
+    body = bodies.parse_body(entry.kind, entry.body)
+    return body.user if isinstance(body, bodies.Removed) else None

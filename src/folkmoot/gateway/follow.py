@@ -1,0 +1,327 @@
+"""Bringing one connection's groups up to their feeds: positions judged, pages sent at its pace, then joined."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from folkmoot.gateway.feed import FeedEnded, ended_user
+from folkmoot.model.ids import GroupId
+from folkmoot.model.membership import Span, current, span_after, span_of
+from folkmoot.model.position import MARK_BYTES, Position, Standing, judge, position_at
+from folkmoot.ports.store import GroupView, StoreAway
+from folkmoot.protocol import events as ev
+from folkmoot.protocol.codec import entry_event
+from folkmoot.protocol.limits import LIST_ROWS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX
+
+if TYPE_CHECKING:
+    from folkmoot.gateway.connection import Connection
+
+RETRY_S: Final = 0.2
+RETRY_S_MAX: Final = 5.0
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """A group to be brought up: from `position`, or where there is none from the head or the join (`fresh`).
+
+    `asked`: the client named the group, and is told where there is nothing. `slow`: it fell behind a feed.
+    """
+
+    group: GroupId
+    position: Position | None = None
+    fresh: str = "head"
+    asked: bool = True
+    slow: bool = False
+
+
+class Others(msgspec.Struct, frozen=True):
+    """All groups of the user that the connection does not follow yet; then `resumed`."""
+
+    fresh: str
+
+
+class Place:
+    """Where a connection stands in a group that it is catching up with."""
+
+    __slots__ = ("acked", "group", "last", "mark", "seq", "told")
+
+    def __init__(self, group: GroupId, position: Position, last: int | None) -> None:
+        self.group = group
+        self.seq = position.seq
+        self.mark = position.mark
+        self.last = last
+        self.acked = position.seq
+        self.told = False
+
+
+class Follower:
+    """One connection's catching up: a queue of wishes, and one task while there are any."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._wishes: deque[Wish | Others] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._stirred: asyncio.Event | None = None
+        self.place: Place | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._wishes)
+
+    def want(self, wish: Wish | Others) -> None:
+        self._wishes.append(wish)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    def stir(self) -> None:
+        """Something that a catch-up may wait for has happened: an acknowledgement, or a drained buffer."""
+        if self._stirred is not None:
+            self._stirred.set()
+
+    def acked(self, group: GroupId, seq: int) -> None:
+        place = self.place
+        if place is not None and place.group == group and seq > place.acked:
+            place.acked = min(seq, place.seq)
+            self.stir()
+
+    def close(self) -> None:
+        self._wishes.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while self._wishes:
+                wish = self._wishes.popleft()
+                if isinstance(wish, Others):
+                    await self._bring_others(wish)
+                elif wish.asked or wish.position is not None or wish.group not in self._connection.feeds:
+                    await self._bring(wish)
+        finally:
+            self._task = None
+            self.place = None
+
+    async def _bring_others(self, wish: Others) -> None:
+        connection = self._connection
+        # Delivery knows the user to be here before the list is read: someone added after it is told of by a hint.
+        await connection.gateway.presence.told(connection.user)
+        after = ""
+        while True:
+            groups = await self._groups_after(after)
+            for group in groups:
+                if group not in connection.feeds:
+                    await self._bring(Wish(group=group, fresh=wish.fresh, asked=False))
+            if len(groups) < LIST_ROWS_MAX:
+                break
+            after = groups[-1]
+        connection.send(ev.ResumeDone(groups=len(connection.feeds)))
+
+    async def _groups_after(self, after: GroupId) -> list[GroupId]:
+        connection = self._connection
+        wait_s = RETRY_S
+        while True:
+            try:
+                return await connection.gateway.store.groups_of(connection.user, after=after, rows_max=LIST_ROWS_MAX)
+            except StoreAway:
+                await connection.gateway.clock.sleep(wait_s)
+                wait_s = min(RETRY_S_MAX, wait_s * 2)
+
+    async def _bring(self, wish: Wish) -> None:
+        """Bring one group up, for as long as it takes: a store that is away, or a feed that ends, is tried again."""
+        wait_s = RETRY_S
+        while True:
+            try:
+                place = await self._begin(wish)
+                if place is not None:
+                    self.place = place
+                    while not await self._advance(place, slow=wish.slow):
+                        wait_s = RETRY_S
+                return
+            except StoreAway:
+                await self._connection.gateway.clock.sleep(wait_s)
+                wait_s = min(RETRY_S_MAX, wait_s * 2)
+            except FeedEnded:
+                await self._connection.gateway.clock.sleep(RETRY_S)
+            if self.place is not None and self.place.group == wish.group:
+                # What was sent stays sent: go on from there, judged anew.
+                position = Position(0, self.place.seq, self.place.mark)
+                wish = msgspec.structs.replace(wish, position=position)
+                self.place = None
+
+    async def _begin(self, wish: Wish) -> Place | None:
+        """Where the connection stands in the group, said to it where it is new; None: nothing to bring."""
+        await self._writable()
+        connection = self._connection
+        connection.leave_feed(wish.group)
+        view = await connection.gateway.store.view(wish.group, connection.user)
+        if view is None:
+            return self._nothing(wish)
+        if wish.position is None:
+            return await self._begin_fresh(wish, view)
+        span = span_after(view.memberships, wish.position.seq, history_all=view.history_all)
+        if span is None:
+            return self._nothing(wish)
+        if await self._standing(wish) is not Standing.HOLDS:
+            # Once more, from a quorum: a reset is never guessed.
+            view = await connection.gateway.store.view(wish.group, connection.user)
+            standing = await self._standing(wish)
+            if standing is not Standing.HOLDS:
+                return await self._reset(wish, view, standing)
+            if view is None:
+                return self._nothing(wish)
+        if span.first > wish.position.seq + 1:
+            return await self._join(view, span)
+        return Place(wish.group, wish.position, span.last)
+
+    async def _begin_fresh(self, wish: Wish, view: GroupView) -> Place | None:
+        membership = current(view.memberships)
+        if membership is None:
+            return self._nothing(wish)
+        if wish.fresh == "join":
+            return await self._join(view, Span(membership.join, None))
+        await self._snapshot(view)
+        return Place(view.group, view.head.position, None)
+
+    async def _standing(self, wish: Wish) -> Standing:
+        assert wish.position is not None
+        mark = await self._connection.gateway.store.mark(wish.group, wish.position.seq)
+        return judge(wish.position, None if mark is None else mark.hash)
+
+    async def _reset(self, wish: Wish, view: GroupView | None, standing: Standing) -> Place | None:
+        if view is None or current(view.memberships) is None:
+            return self._nothing(wish)
+        connection = self._connection
+        connection.gateway.resets += 1
+        connection.send(ev.Reset(group=wish.group, reason=standing.value))
+        await self._snapshot(view)
+        return Place(view.group, view.head.position, None)
+
+    def _nothing(self, wish: Wish) -> Place | None:
+        if wish.asked:
+            self._connection.send(ev.Failed(code="no_such_group", ref=wish.group))
+        return None
+
+    async def _join(self, view: GroupView, span: Span) -> Place:
+        """Say that a membership starts; the position skips to the number before its first entry."""
+        connection = self._connection
+        seq = span.first - 1
+        mark = await connection.gateway.store.mark(view.group, seq)
+        if mark is None:
+            raise FeedEnded(view.group)
+        position = position_at(mark.epoch, seq, mark.hash)
+        membership = next(m for m in view.memberships if span.first in span_of(m, history_all=view.history_all))
+        connection.send(
+            ev.JoinedEvent(
+                group=view.group,
+                position=str(position),
+                seq=seq,
+                join=membership.join,
+                name=view.name,
+                role=membership.role,
+            )
+        )
+        return Place(view.group, position, span.last)
+
+    async def _snapshot(self, view: GroupView) -> None:
+        connection = self._connection
+        membership = current(view.memberships)
+        assert membership is not None
+        connection.send(
+            ev.Snapshot(
+                group=view.group,
+                position=str(view.head.position),
+                seq=view.head.seq,
+                name=view.name,
+                join=membership.join,
+                role=membership.role,
+                members=view.members_count,
+                messages=view.head.messages,
+                unread=await connection.gateway.queries.unread_of(view, membership),
+                read=view.read,
+                history="all" if view.history_all else "join",
+                entry="open" if view.open else "invite",
+            )
+        )
+
+    async def _advance(self, place: Place, *, slow: bool) -> bool:
+        """One step: join the feed, or send one page. True once the group is live, or over."""
+        connection = self._connection
+        await self._writable()
+        await self._window(place)
+        last = place.last
+        if last is None:
+            feed = await connection.gateway.feeds.open(place.group)
+            if feed.seq < place.seq:
+                await feed.bring_to(place.seq)
+                return False
+            if feed.seq == place.seq:
+                if feed.hash[:MARK_BYTES] != place.mark:
+                    # One of the two is of another log: both are judged by the store.
+                    feed.end()
+                    raise FeedEnded(place.group)
+                # The position equals the feed's, tested and joined in one step: no await from here to the return.
+                if not connection.is_paused:
+                    feed.add(connection)
+                    connection.feeds[place.group] = feed
+                    connection.send(ev.Recovered(group=place.group, position=str(feed.position), seq=feed.seq))
+                    return True
+                return False
+            last = feed.seq
+        if slow and not place.told:
+            place.told = True
+            connection.send(ev.Behind(group=place.group, seq=place.seq, head=last))
+        return await self._send_page(place, last)
+
+    async def _send_page(self, place: Place, last: int) -> bool:
+        connection = self._connection
+        async with connection.gateway.reading:
+            page = await connection.gateway.store.read(
+                place.group, Span(place.seq + 1, last), entries_max=PAGE_ENTRIES_MAX, bytes_max=PAGE_BYTES_MAX
+            )
+        if not page:
+            raise FeedEnded(place.group)
+        frames = []
+        over = False
+        for entry in page:
+            frames.append(connection.outlet.frame(connection.outlet.codec.encode(entry_event(entry))))
+            place.seq, place.mark = entry.seq, entry.hash[:MARK_BYTES]
+            if ended_user(entry) == connection.user:
+                # Whatever was known of the memberships when this catch-up began, it stops at a removal.
+                over = True
+                break
+        connection.write(b"".join(frames))
+        connection.gateway.caught_up += len(frames)
+        if over or place.seq == place.last:
+            return await self._after_end(place)
+        return False
+
+    async def _after_end(self, place: Place) -> bool:
+        """A membership ended at the place: go on in the next there is, or say that it is over."""
+        connection = self._connection
+        view = await connection.gateway.store.view(place.group, connection.user)
+        span = None if view is None else span_after(view.memberships, place.seq, history_all=view.history_all)
+        if view is not None and span is not None and span.first <= place.seq + 1:
+            place.last = span.last
+            return False
+        connection.send(ev.Ended(group=place.group, seq=place.seq))
+        if view is None or span is None:
+            return True
+        again = await self._join(view, span)
+        place.seq, place.mark, place.last, place.acked = again.seq, again.mark, again.last, again.seq
+        return False
+
+    async def _window(self, place: Place) -> None:
+        """Wait while the client has the whole of its window unacknowledged."""
+        while place.seq - place.acked >= self._connection.window:
+            await self._stir()
+
+    async def _writable(self) -> None:
+        """Wait while the socket's write buffer is over its mark."""
+        while self._connection.is_paused:
+            await self._stir()
+
+    async def _stir(self) -> None:
+        self._stirred = asyncio.Event()
+        await self._stirred.wait()
+        self._stirred = None

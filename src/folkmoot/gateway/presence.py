@@ -1,0 +1,81 @@
+"""Who is connected to this edge, and delivery's knowing it, so that a user added somewhere is told here."""
+
+import asyncio
+
+import msgspec
+
+from folkmoot.model.ids import UserId, partition_of
+from folkmoot.ports import subjects
+from folkmoot.ports.bus import Bus, BusClosed, NoAnswer
+from folkmoot.ports.subjects import Online
+
+ONLINE_TIMEOUT_S = 2.0
+USERS_PER_MESSAGE_MAX = 1_000
+
+
+class Presence:
+    """The users with a connection here, by user; what delivery has acknowledged of them."""
+
+    def __init__(self, edge: str, bus: Bus) -> None:
+        self._edge = edge
+        self._bus = bus
+        self._counts: dict[UserId, int] = {}
+        self._acknowledged: dict[UserId, asyncio.Future[bool]] = {}
+        self._gone: set[UserId] = set()
+
+    def add(self, user: UserId) -> None:
+        self._counts[user] = self._counts.get(user, 0) + 1
+        self._gone.discard(user)
+
+    def remove(self, user: UserId) -> None:
+        left = self._counts.get(user, 0) - 1
+        if left > 0:
+            self._counts[user] = left
+            return
+        self._counts.pop(user, None)
+        self._acknowledged.pop(user, None)
+        self._gone.add(user)
+
+    def users(self) -> list[UserId]:
+        return list(self._counts)
+
+    async def told(self, user: UserId) -> bool:
+        """Return once delivery knows the user to be here; False if it did not answer, and the sweep has to do."""
+        future = self._acknowledged.get(user)
+        if future is None:
+            future = self._acknowledged[user] = asyncio.get_running_loop().create_future()
+            answered = await self._tell(partition_of(user), [user], [])
+            if not answered:
+                self._acknowledged.pop(user, None)
+            future.set_result(answered)
+        return await asyncio.shield(future)
+
+    async def tell_all(self) -> None:
+        """Announce every user here again, and those who have gone."""
+        gone, self._gone = self._gone, set()
+        by_partition: dict[int, tuple[list[UserId], list[UserId]]] = {}
+        for user in self._counts:
+            by_partition.setdefault(partition_of(user), ([], []))[0].append(user)
+        for user in gone:
+            by_partition.setdefault(partition_of(user), ([], []))[1].append(user)
+        for partition, (here, left) in by_partition.items():
+            for start in range(0, max(len(here), 1), USERS_PER_MESSAGE_MAX):
+                await self._tell(partition, here[start : start + USERS_PER_MESSAGE_MAX], left if start == 0 else [])
+
+    async def tell_gone(self) -> None:
+        """Tell of the users whose last connection has gone."""
+        gone, self._gone = self._gone, set()
+        by_partition: dict[int, list[UserId]] = {}
+        for user in gone:
+            if user not in self._counts:
+                by_partition.setdefault(partition_of(user), []).append(user)
+        for partition, users in by_partition.items():
+            await self._tell(partition, [], users)
+
+    async def _tell(self, partition: int, users: list[UserId], gone: list[UserId]) -> bool:
+        message = msgspec.msgpack.encode(Online(self._edge, users, gone))
+        try:
+            await self._bus.request(subjects.online(partition), message, timeout_s=ONLINE_TIMEOUT_S)
+        except (NoAnswer, BusClosed):
+            return False
+        return True

@@ -1,0 +1,246 @@
+"""The gateway: one edge's connections, feeds and sends, and the few tasks that serve them all."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+
+import msgspec
+
+from folkmoot.gateway.connection import Connection
+from folkmoot.gateway.feeds import Feeds
+from folkmoot.gateway.identity import Identity, Verifier
+from folkmoot.gateway.outlet import Outlet
+from folkmoot.gateway.pointers import Pointers
+from folkmoot.gateway.presence import Presence
+from folkmoot.gateway.queries import Queries
+from folkmoot.gateway.submit import Submitter
+from folkmoot.gateway.wheel import Wheel
+from folkmoot.model.ids import UserId
+from folkmoot.ports import subjects
+from folkmoot.ports.bus import Bus, Reply, Subscription
+from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.store import Store, StoreAway
+from folkmoot.ports.subjects import Heads, Hint, PointerMoved, Push, Stored
+from folkmoot.protocol import events as ev
+from folkmoot.protocol.limits import LIST_ROWS_MAX
+
+_log = logging.getLogger(__name__)
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a gateway; `node/config.py` says why they are what they are."""
+
+    sends_per_s: float = 50.0
+    sends_burst: float = 100.0
+    events_per_s: float = 200.0
+    events_burst: float = 1_000.0
+    ping_interval_s: float = 25.0
+    reads_at_once_max: int = 64
+    ask_again_s: float = 2.0
+    asks_max: int = 3
+    announce_interval_s: float = 120.0
+    sweep_interval_s: float = 300.0
+    tick_s: float = 1.0
+    drain_spread_ms: int = 5_000
+    drain_answers_s_max: float = 5.0
+
+
+class Gateway:
+    """What a transport opens connections on. Holds no truth: a client goes on with its positions at any other."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        chance: Chance,
+        verifier: Verifier,
+        wheel: Wheel,
+        settings: GatewaySettings | None = None,
+    ) -> None:
+        self.settings = settings or GatewaySettings()
+        self.store = store
+        self.clock = clock
+        self.wheel = wheel
+        self.edge = chance.token(8).hex()
+        self.feeds = Feeds(self.edge, store, bus, clock)
+        self.presence = Presence(self.edge, bus)
+        self.queries = Queries(store)
+        self.pointers = Pointers(store, bus)
+        self.submitter = Submitter(bus, ask_again_s=self.settings.ask_again_s, asks_max=self.settings.asks_max)
+        self.reading = asyncio.Semaphore(self.settings.reads_at_once_max)
+        self.draining = False
+        self.resets = 0
+        self.fell_behind = 0
+        self.caught_up = 0
+        self._bus = bus
+        self._chance = chance
+        self._verifier = verifier
+        self._connections: set[Connection] = set()
+        self._of_user: dict[UserId, list[Connection]] = {}
+        self._ends: dict[str, int] = {}
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def start(self) -> None:
+        push = self._bus.subscribe(subjects.push(self.edge), self._on_push, on_gap=self._announce_all)
+        recall = self._bus.subscribe(subjects.RECALL, self._on_recall)
+        self._subscriptions = [push, recall]
+        self.spawn(self.wheel.run())
+        self.spawn(self._tick())
+        self.spawn(self._announce_for_ever())
+        self.spawn(self._sweep_for_ever())
+
+    async def drain(self) -> None:
+        """Take no new sends, answer those taken, and send everybody to connect again, spread over some seconds."""
+        self.draining = True
+        await self.submitter.finish(timeout_s=self.settings.drain_answers_s_max)
+        await self.pointers.flush()
+        for connection in list(self._connections):
+            delay_ms = int(self._chance.draw() * self.settings.drain_spread_ms)
+            connection.end("server_draining", reconnect_after_ms=delay_ms)
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.submitter.close()
+        await self.feeds.close()
+
+    def open(self, outlet: Outlet) -> Connection:
+        """A new connection over `outlet`."""
+        connection = Connection(self, outlet)
+        self._connections.add(connection)
+        self.wheel.opened(connection)
+        return connection
+
+    def identify(self, token: str) -> Identity:
+        """Who the token is for. Raises TokenRefused."""
+        return self._verifier.verify(token, now_ms=self.clock.wall_ms())
+
+    def ready(self, connection: Connection, expires_ms: int | None) -> None:
+        """The connection has said who it is."""
+        self.wheel.ready(connection, expires_ms)
+        self.presence.add(connection.user)
+        self._of_user.setdefault(connection.user, []).append(connection)
+
+    def gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self.wheel.gone(connection)
+        if connection.user:
+            self.presence.remove(connection.user)
+            left = [other for other in self._of_user.get(connection.user, ()) if other is not connection]
+            if left:
+                self._of_user[connection.user] = left
+            else:
+                self._of_user.pop(connection.user, None)
+
+    def count_end(self, code: str) -> None:
+        self._ends[code] = self._ends.get(code, 0) + 1
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run `work` until it ends or the gateway stops."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "connections": len(self._connections),
+            "users": len(self._of_user),
+            "feeds": self.feeds.count(),
+            "feeds_broken": self.feeds.broken,
+            "resets": self.resets,
+            "fell_behind": self.fell_behind,
+            "caught_up": self.caught_up,
+            "no_answer": self.submitter.no_answer,
+            **{f"ended_{code}": count for code, count in sorted(self._ends.items())},
+        }
+
+    def _on_push(self, message: bytes, reply: Reply | None) -> None:
+        push = _PUSH.decode(message)
+        match push:
+            case Stored():
+                feed = self.feeds.get(push.group)
+                if feed is not None and push.entries:
+                    feed.push(push.entries)
+            case Heads():
+                for group, seq in push.heads.items():
+                    feed = self.feeds.get(group)
+                    if feed is not None:
+                        feed.heard_head(seq)
+            case Hint():
+                for user in push.users:
+                    for connection in self._of_user.get(user, ()):
+                        connection.added(push.group)
+            case PointerMoved():
+                self._tell_pointer(push)
+
+    def _tell_pointer(self, moved: PointerMoved) -> None:
+        for connection in self._of_user.get(moved.user, ()):
+            feed = connection.feeds.get(moved.group)
+            if feed is not None:
+                unread = max(0, feed.messages - moved.messages)
+                connection.send(ev.Pointer(group=moved.group, read=moved.seq, unread=unread))
+
+    def _on_recall(self, message: bytes, reply: Reply | None) -> None:
+        self._announce_all()
+
+    def _announce_all(self) -> None:
+        self.spawn(self._announce())
+
+    async def _announce(self) -> None:
+        await self.presence.tell_all()
+        await self.feeds.announce()
+
+    async def _announce_for_ever(self) -> None:
+        while True:
+            await self.clock.sleep(self.settings.announce_interval_s)
+            await self._announce()
+
+    async def _tick(self) -> None:
+        while True:
+            await self.clock.sleep(self.settings.tick_s)
+            try:
+                await self.pointers.flush()
+                await self.presence.tell_gone()
+                await self.feeds.close_idle()
+                await self.feeds.compare_unacknowledged()
+            except StoreAway:
+                continue
+            except Exception:
+                _log.exception("gateway tick failed")
+
+    async def _sweep_for_ever(self) -> None:
+        """The last resort: whatever was lost, each feed and each user's groups are compared with the store."""
+        while True:
+            await self.feeds.sweep(duration_s=self.settings.sweep_interval_s / 2)
+            users = self.presence.users()
+            pause_s = self.settings.sweep_interval_s / 2 / max(1, len(users))
+            for user in users:
+                with contextlib.suppress(StoreAway):
+                    await self._reread_groups(user)
+                await self.clock.sleep(pause_s)
+            if not users:
+                await self.clock.sleep(pause_s)
+
+    async def _reread_groups(self, user: UserId) -> None:
+        after = ""
+        while True:
+            groups = await self.store.groups_of(user, after=after, rows_max=LIST_ROWS_MAX)
+            for connection in self._of_user.get(user, ()):
+                for group in groups:
+                    connection.added(group)
+            if len(groups) < LIST_ROWS_MAX:
+                return
+            after = groups[-1]
+
+
+_PUSH = msgspec.msgpack.Decoder(Push)
