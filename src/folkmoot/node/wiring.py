@@ -1,0 +1,125 @@
+"""The only file that picks backends and builds roles: one process, from its settings."""
+
+from pathlib import Path
+
+import msgspec
+
+from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.backends.sqlite.store import SqliteStore
+from folkmoot.delivery.service import Delivery, DeliverySettings
+from folkmoot.gateway.identity import Key, Verifier, secret_of
+from folkmoot.gateway.service import Gateway, GatewaySettings
+from folkmoot.gateway.wheel import Wheel
+from folkmoot.node.config import Settings
+from folkmoot.ports.bus import Bus
+from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.store import Store
+from folkmoot.router.service import FailPoint, Router, RouterSettings
+
+DATABASE = "folkmoot.db"
+
+
+class Roles(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of one process that does not listen on a port."""
+
+    store: Store
+    bus: Bus
+    router: Router
+    delivery: Delivery
+    gateway: Gateway
+
+    async def start(self) -> None:
+        """In the order in which each finds the next one listening."""
+        await self.router.start()
+        await self.delivery.start()
+        await self.gateway.start()
+
+    async def stop(self) -> None:
+        """In reverse: what was taken in is answered before the store closes."""
+        await self.gateway.stop()
+        await self.delivery.stop()
+        await self.router.stop()
+        await self.bus.close()
+        await self.store.close()
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        return {
+            "gateway": self.gateway.statistics(),
+            "router": self.router.statistics(),
+            "delivery": self.delivery.statistics(),
+        }
+
+
+async def open_store(settings: Settings, clock: Clock) -> SqliteStore:
+    """The embedded store in the data directory. Raises SchemaUnknown, or OSError where it cannot be written."""
+    return await SqliteStore.open(
+        _database(settings),
+        clock=clock,
+        readers=settings.sqlite_readers,
+        wal_bytes_max=settings.sqlite_wal_bytes_max,
+        reserve_bytes=settings.sqlite_reserve_bytes,
+    )
+
+
+def build_roles(
+    settings: Settings, store: Store, bus: Bus, clock: Clock, chance: Chance, fail_point: FailPoint | None = None
+) -> Roles:
+    """Router, delivery and gateway over a store and a bus, as the settings say."""
+    verifier = Verifier([Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)))])
+    router = Router(
+        store,
+        bus,
+        clock,
+        chance,
+        RouterSettings(
+            batch_entries_max=settings.batch_entries_max,
+            groups_cached_max=settings.groups_cached_max,
+            refusals_per_minute=settings.refusals_per_minute,
+            members_max=settings.members_max,
+            heads_interval_s=settings.heads_interval_s,
+        ),
+        fail_point=fail_point,
+    )
+    delivery = Delivery(
+        store,
+        bus,
+        clock,
+        chance,
+        DeliverySettings(
+            sweep_interval_s=settings.announce_interval_s, edge_silent_s_max=3 * settings.announce_interval_s
+        ),
+    )
+    gateway = Gateway(
+        store,
+        bus,
+        clock,
+        chance,
+        verifier,
+        Wheel(clock, ping_interval_s=settings.ping_interval_s, hello_seconds=settings.hello_seconds),
+        GatewaySettings(
+            sends_per_s=settings.sends_per_s,
+            sends_burst=settings.sends_burst,
+            events_per_s=settings.events_per_s,
+            events_burst=settings.events_burst,
+            ping_interval_s=settings.ping_interval_s,
+            reads_at_once_max=settings.reads_at_once_max,
+            ask_again_s=settings.ask_again_s,
+            asks_max=settings.asks_max,
+            announce_interval_s=settings.announce_interval_s,
+            sweep_interval_s=settings.sweep_interval_s,
+            drain_spread_ms=int(settings.drain_spread_s * 1_000),
+            drain_answers_s_max=settings.drain_seconds_max,
+        ),
+    )
+    return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway)
+
+
+def _database(settings: Settings) -> Path:
+    data_dir = Path(settings.data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return data_dir / DATABASE
+
+
+def build_bus(_: Settings) -> MemoryBus:
+    """The in-process bus of the embedded server."""
+    return MemoryBus()

@@ -1,0 +1,248 @@
+"""A feed: order, gaps, removals, broken chains, and that a write that fails hurts nobody else."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from folkmoot.gateway.feed import Feed, ended_user
+from folkmoot.gateway.outlet import Outlet
+from folkmoot.model.entry import Entry, genesis, sealed
+from folkmoot.model.group import Head
+from folkmoot.model.ids import GroupId
+from folkmoot.model.membership import Span
+from folkmoot.model.position import Position
+from folkmoot.ports.clock import SystemClock
+from folkmoot.ports.store import StoreAway
+from folkmoot.protocol.codec import JSON
+
+GROUP = "g"
+
+
+def entries_of(count: int, kinds: dict[int, tuple[str, str, dict[str, Any]]] | None = None) -> list[Entry]:
+    before, log = genesis(GROUP), list[Entry]()
+    for seq in range(1, count + 1):
+        kind, sender, body = (kinds or {}).get(seq, ("message", "u", {"text": str(seq)}))
+        entry = sealed(
+            before, group=GROUP, epoch=1, seq=seq, kind=kind, sender=sender, device="d", send_id=str(seq), time_ms=0,
+            messages=seq, body=msgspec.json.encode(body), salt=b"s",
+        )  # fmt: skip
+        log.append(entry)
+        before = entry.hash
+    return log
+
+
+class LogStore:
+    """The one read that a feed makes, on a list of entries."""
+
+    def __init__(self, log: list[Entry]) -> None:
+        self.log = log
+        self.reads = 0
+        self.away = 0
+
+    async def read(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
+        self.reads += 1
+        if self.away > 0:
+            self.away -= 1
+            raise StoreAway
+        return [e for e in self.log if e.seq in span][:entries_max]
+
+
+class FakeOutlet:
+    wire = "fake"
+    codec = JSON
+    peer = ""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.write: Callable[[bytes], None] = self.frames.append
+
+    def frame(self, payload: bytes) -> bytes:
+        return payload
+
+    def buffered(self) -> int:
+        return 0
+
+    def ping(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class FakeMember:
+    def __init__(self, user: str) -> None:
+        self.fake = FakeOutlet()
+        self.outlet: Outlet = self.fake
+        self.user = user
+        self.removed_at: list[int] = []
+        self.ended_at: list[Position] = []
+
+    def removed(self, group: GroupId, seq: int) -> None:
+        self.removed_at.append(seq)
+
+    def feed_ended(self, group: GroupId, position: Position) -> None:
+        self.ended_at.append(position)
+
+    def seqs(self) -> list[int]:
+        return [msgspec.json.decode(frame)["seq"] for frame in self.fake.frames]
+
+
+def head_at(log: list[Entry], seq: int) -> Head:
+    hash_at = log[seq - 1].hash if seq else genesis(GROUP)
+    return Head(epoch=1, writes=seq, seq=seq, hash=hash_at, messages=seq, room=10)
+
+
+def a_feed(store: LogStore, seq: int) -> Feed:
+    ended: list[Feed] = []
+    feed = Feed(GROUP, store, SystemClock(), ended.append)  # type: ignore[arg-type]
+    feed.start(head_at(store.log, seq))
+    return feed
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def test_entries_are_written_once_in_order_and_old_ones_dropped() -> None:
+    async def run() -> None:
+        log = entries_of(6)
+        feed, one, two = a_feed(LogStore(log), 2), FakeMember("a"), FakeMember("b")
+        feed.add(one)
+        feed.add(two)
+        feed.push(log[2:4])
+        feed.push(log[1:5])
+        feed.push(log[5:6])
+        assert one.seqs() == two.seqs() == [3, 4, 5, 6]
+        assert one.fake.frames[0] is two.fake.frames[0]  # Encoded once: the very same bytes.
+        assert (feed.seq, feed.hash, feed.messages) == (6, log[5].hash, 6)
+
+    asyncio.run(run())
+
+
+def test_a_gap_is_filled_by_one_read_however_many_notice() -> None:
+    async def run() -> None:
+        log = entries_of(9)
+        store = LogStore(log)
+        feed, one = a_feed(store, 2), FakeMember("a")
+        feed.add(one)
+        feed.push(log[6:7])
+        feed.push(log[7:8])
+        feed.heard_head(9)
+        await feed.bring_to(9)
+        assert one.seqs() == [3, 4, 5, 6, 7, 8, 9]
+        assert store.reads == 1
+
+    asyncio.run(run())
+
+
+def test_a_store_that_is_away_delays_the_filling_only() -> None:
+    async def run() -> None:
+        log = entries_of(4)
+        store = LogStore(log)
+        store.away = 1
+        feed, one = a_feed(store, 1), FakeMember("a")
+        feed.add(one)
+        feed.heard_head(4)
+        await feed.bring_to(4)
+        assert one.seqs() == [2, 3, 4]
+
+    asyncio.run(run())
+
+
+def test_what_was_pushed_before_the_feed_had_a_head_is_not_missed() -> None:
+    async def run() -> None:
+        log = entries_of(5)
+        store = LogStore(log)
+        feed = Feed(GROUP, store, SystemClock(), lambda _: None)  # type: ignore[arg-type]
+        feed.push(log[4:5])
+        feed.start(head_at(log, 3))
+        await feed.bring_to(5)
+        assert feed.seq == 5
+
+    asyncio.run(run())
+
+
+def test_a_removed_member_gets_the_removal_and_nothing_after() -> None:
+    async def run() -> None:
+        log = entries_of(4, {2: ("member.removed", "u", {"user": "b"}), 3: ("member.left", "c", {})})
+        feed = a_feed(LogStore(log), 1)
+        members = {user: FakeMember(user) for user in "abc"}
+        for member in members.values():
+            feed.add(member)
+        feed.push(log[1:])
+        assert members["a"].seqs() == [2, 3, 4]
+        assert (members["b"].seqs(), members["b"].removed_at) == ([2], [2])
+        assert (members["c"].seqs(), members["c"].removed_at) == ([2, 3], [3])
+
+    asyncio.run(run())
+
+
+def test_an_entry_that_does_not_chain_ends_the_feed_at_its_last_good_position() -> None:
+    async def run() -> None:
+        log = entries_of(3)
+        feed, one = a_feed(LogStore(log), 1), FakeMember("a")
+        feed.add(one)
+        position = feed.position
+        feed.push([msgspec.structs.replace(log[1], time_ms=99)])
+        assert feed.dead
+        assert one.ended_at == [position]
+        assert one.seqs() == []
+
+    asyncio.run(run())
+
+
+def test_a_head_that_the_store_does_not_have_ends_the_feed() -> None:
+    async def run() -> None:
+        log = entries_of(3)
+        feed, one = a_feed(LogStore(log), 3), FakeMember("a")
+        feed.add(one)
+        feed.heard_head(7)
+        await until(lambda: feed.dead)
+        assert len(one.ended_at) == 1
+
+    asyncio.run(run())
+
+
+def test_a_socket_that_raises_costs_the_others_nothing() -> None:
+    async def run() -> None:
+        def broken(frame: bytes) -> None:
+            raise RuntimeError("closed")
+
+        log = entries_of(2)
+        feed, bad, good = a_feed(LogStore(log), 1), FakeMember("a"), FakeMember("b")
+        bad.fake.write = broken
+        feed.add(bad)
+        feed.add(good)
+        feed.push(log[1:])
+        assert good.seqs() == [2]
+        assert feed.write_errors == 1
+
+    asyncio.run(run())
+
+
+def test_members_come_and_go_in_any_order_and_the_feed_knows_when_it_is_idle() -> None:
+    async def run() -> None:
+        log = entries_of(3)
+        feed = a_feed(LogStore(log), 0)
+        members = [FakeMember(str(n)) for n in range(5)]
+        for member in members:
+            feed.add(member)
+        assert feed.idle_since_s is None
+        for member in (members[0], members[4], members[2]):
+            feed.remove(member)
+        feed.push(log)
+        assert [len(member.seqs()) for member in members] == [0, 3, 0, 3, 0]
+        feed.remove(members[1])
+        feed.remove(members[3])
+        feed.remove(members[3])
+        assert feed.idle_since_s is not None
+        assert feed.members_count() == 0
+
+    asyncio.run(run())
+
+
+def test_whose_membership_an_entry_ends() -> None:
+    log = entries_of(3, {1: ("member.removed", "u", {"user": "b"}), 2: ("member.left", "c", {})})
+    assert [ended_user(entry) for entry in log] == ["b", "c", None]
