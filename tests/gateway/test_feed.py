@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
-from folkmoot.gateway.feed import Feed, ended_user
+from folkmoot.gateway.feed import Feed, FeedEnded, ended_user
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.model.entry import Entry, genesis, sealed
 from folkmoot.model.group import Head
@@ -97,12 +98,6 @@ def a_feed(store: LogStore, seq: int) -> Feed:
     feed = Feed(GROUP, store, SystemClock(), ended.append)  # type: ignore[arg-type]
     feed.start(head_at(store.log, seq))
     return feed
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def test_entries_are_written_once_in_order_and_old_ones_dropped() -> None:
@@ -199,7 +194,8 @@ def test_a_head_that_the_store_does_not_have_ends_the_feed() -> None:
         feed, one = a_feed(LogStore(log), 3), FakeMember("a")
         feed.add(one)
         feed.heard_head(7)
-        await until(lambda: feed.dead)
+        with pytest.raises(FeedEnded):
+            await feed.bring_to(7)
         assert len(one.ended_at) == 1
 
     asyncio.run(run())

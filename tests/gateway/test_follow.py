@@ -184,6 +184,7 @@ def test_a_position_that_is_not_of_this_log_is_reset_and_counted(change: dict[st
         owner = await edge.member(OWNER)
         group = await a_group(owner)
         await say(owner, group, "a")
+        await heard(owner, group, 2)
         good = parse_position(owner.all(ev.EntryEvent)[-1].position)
         fields = {"epoch": good.epoch, "seq": good.seq, "mark": good.mark} | change
         back = await edge.talker(OWNER)
@@ -199,6 +200,7 @@ def test_a_position_of_another_epoch_with_the_right_mark_goes_on() -> None:
         owner = await edge.member(OWNER)
         group = await a_group(owner)
         await say(owner, group, "a", "b")
+        await heard(owner, group, 3)
         good = parse_position(owner.all(ev.EntryEvent)[0].position)
         back = await edge.talker(OWNER)
         await back.resume({group: str(Position(9, good.seq, good.mark))})
@@ -211,6 +213,7 @@ def test_a_catch_up_waits_for_the_clients_window() -> None:
     async def test(edge: Edge) -> None:
         owner = await edge.member(OWNER)
         group = await a_group(owner, OTHER)
+        await heard(owner, group, 1)
         position = owner.all(ev.EntryEvent)[0].position
         await say(owner, group, *(f"m{n}" for n in range(250)))
         other = await edge.talker(OTHER, window=100)

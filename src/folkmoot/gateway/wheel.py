@@ -1,0 +1,99 @@
+"""One task for the times of all connections: the hello's deadline, pings, silence, and tokens that expire."""
+
+import heapq
+import itertools
+from collections import deque
+from typing import Protocol
+
+from folkmoot.ports.clock import Clock
+
+TICK_S = 1.0
+
+
+class Timed(Protocol):
+    """A connection, as the wheel sees it. `heard` is the tick at which anything last came from the client."""
+
+    heard: int
+
+    def ping(self) -> None: ...
+
+    def expire(self, code: str) -> None: ...
+
+
+class Wheel:
+    """Connections in slots by when they are pinged; no task, timer or closure for any of them."""
+
+    def __init__(self, clock: Clock, *, ping_interval_s: float = 25.0, hello_seconds: float = 5.0) -> None:
+        self.now = 0
+        self._clock = clock
+        self._interval = max(1, round(ping_interval_s / TICK_S))
+        self._hello_ticks = max(1, round(hello_seconds / TICK_S))
+        self._slots: list[dict[Timed, None]] = [{} for _ in range(self._interval)]
+        self._slot_of: dict[Timed, int] = {}
+        self._next_slot = 0
+        # All deadlines are the same time away, so the first in is the first due.
+        self._hellos: deque[tuple[int, Timed]] = deque()
+        self._waiting: set[Timed] = set()
+        self._expiries: list[tuple[int, int, Timed]] = []
+        self._expires: dict[Timed, int] = {}
+        self._order = itertools.count()
+
+    def opened(self, connection: Timed) -> None:
+        """A connection that has yet to say who it is."""
+        connection.heard = self.now
+        self._waiting.add(connection)
+        self._hellos.append((self.now + self._hello_ticks, connection))
+
+    def ready(self, connection: Timed, expires_ms: int | None) -> None:
+        """It has: from now on it is pinged, and ended when its token's time is over."""
+        self._waiting.discard(connection)
+        slot = self._next_slot = (self._next_slot + 1) % self._interval
+        self._slots[slot][connection] = None
+        self._slot_of[connection] = slot
+        self.renewed(connection, expires_ms)
+
+    def renewed(self, connection: Timed, expires_ms: int | None) -> None:
+        """Its token's time is over at `expires_ms`, whatever it was before."""
+        if expires_ms is None:
+            self._expires.pop(connection, None)
+            return
+        self._expires[connection] = expires_ms
+        heapq.heappush(self._expiries, (expires_ms, next(self._order), connection))
+
+    def gone(self, connection: Timed) -> None:
+        self._waiting.discard(connection)
+        self._expires.pop(connection, None)
+        slot = self._slot_of.pop(connection, None)
+        if slot is not None:
+            del self._slots[slot][connection]
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """One second has passed."""
+        self.now += 1
+        while self._hellos and self._hellos[0][0] <= self.now:
+            _, connection = self._hellos.popleft()
+            if connection in self._waiting:
+                connection.expire("hello_timeout")
+        for connection in list(self._slots[self.now % self._interval]):
+            if self.now - connection.heard > 2 * self._interval:
+                connection.expire("idle")
+            else:
+                connection.ping()
+        self._expire_tokens()
+
+    def _expire_tokens(self) -> None:
+        now_ms = self._clock.wall_ms()
+        while self._expiries and self._expiries[0][0] <= now_ms:
+            expires_ms, _, connection = heapq.heappop(self._expiries)
+            # An older expiry of a renewed or closed connection says nothing any more.
+            if self._expires.get(connection) == expires_ms:
+                connection.expire("token_expired")
+        if len(self._expiries) > 1_000 + 2 * len(self._expires):
+            self._expiries = [(ms, next(self._order), connection) for connection, ms in self._expires.items()]
+            heapq.heapify(self._expiries)
