@@ -32,6 +32,10 @@ class SchemaUnknown(Exception):
     """The store was made by a newer program, or is not one of ours. Nothing was touched."""
 
 
+class StoreBroken(Exception):
+    """What the store holds contradicts itself. It is not served from until someone has looked."""
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One conditional write: what was decided on one state of a group.
 
@@ -86,8 +90,8 @@ class Store(Protocol):
 
     - `append` returns only after what it wrote survives a crash of this process, of the machine, and of any minority
       of store nodes;
-    - an append is all or nothing, and happens only if the group's (epoch, writes) is the expected one; every append that
-      happens raises `writes` by one, refusals alone too;
+    - an append is all or nothing, and happens only if the group's (epoch, writes) is the expected one; every append
+      that happens raises `writes` by one, refusals alone too;
     - a group's numbers rise by exactly one from 1, with no gap, whoever appends and however many do;
     - a send key that has an outcome keeps it for as long as the group exists: an append that would give it another
       raises Conflict;
@@ -95,7 +99,7 @@ class Store(Protocol):
     - a view, a state and a head are each of one moment, never older than what was returned before to the same caller;
     - a page ends at its limits, is never empty where there is more to read, and never has a gap;
     - read pointers never go back, and the sender of an appended message has read up to it;
-    - an error says whether the write happened: Conflict, StoreFull and StoreAway say no, StoreUnknown that nobody knows.
+    - an error says whether the write happened: Conflict, StoreFull and StoreAway say no, StoreUnknown nobody knows.
     """
 
     async def epoch(self) -> int:

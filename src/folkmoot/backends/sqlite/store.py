@@ -1,0 +1,266 @@
+"""The store in one SQLite file: one writer thread with group commit, readers apart, and no answer before a sync."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from folkmoot.backends.sqlite.database import check_last, connect, migrate
+from folkmoot.backends.sqlite.reader import Readers
+from folkmoot.backends.sqlite.reserve import Reserve
+from folkmoot.backends.sqlite.rows import entries_of, group_of, no_group, state_of
+from folkmoot.backends.sqlite.writer import Writer
+from folkmoot.model.entry import Entry, genesis
+from folkmoot.model.group import GroupState, Head
+from folkmoot.model.ids import GroupId, UserId
+from folkmoot.model.membership import Membership, Span
+from folkmoot.model.send import Appended, Outcome, Refused, SendKey
+from folkmoot.ports.clock import Clock
+from folkmoot.ports.store import (
+    GroupView,
+    Mark,
+    MovedPointer,
+    SchemaUnknown,
+    StoreAway,
+    Write,
+)
+
+T = TypeVar("T")
+_END = 2**62
+
+
+class StoreInUse(Exception):
+    """Another process has the file open for writing."""
+
+
+class SqliteStore:
+    """`ports.store.Store` in a file. Made with `open`; one process at a time writes."""
+
+    def __init__(self, writer: Writer, readers: Readers, lock: int, epoch: int) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._lock = lock
+        self._epoch = epoch
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        clock: Clock,
+        readers: int = 2,
+        wal_bytes_max: int = 64 * 1_048_576,
+        reserve_bytes: int = 4 * 1_048_576,
+        vfs: str | None = None,
+        synchronous: str = "FULL",
+    ) -> "SqliteStore":
+        """Open or make the store in `path`. Raises StoreInUse, SchemaUnknown, StoreBroken, OSError.
+
+        `vfs` and `synchronous` are for tests: another file system, and what is lost without syncs.
+        """
+
+        def open_database() -> apsw.Connection:
+            return connect(path, vfs=vfs, synchronous=synchronous)
+
+        lock = _locked(path)
+        try:
+            database = open_database()
+            migrate(database)
+            check_last(database)
+            (epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (1,)
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            os.close(lock)
+            raise SchemaUnknown(f"{path.name} is no database of this program") from error
+        except apsw.CantOpenError as error:
+            os.close(lock)
+            raise OSError(f"{path} cannot be opened") from error
+        except BaseException:
+            os.close(lock)
+            raise
+        reserve = Reserve(path.with_name("reserve"), reserve_bytes)
+        reserve.make()
+        writer = Writer(open_database, reserve, epoch=epoch, wal_bytes_max=wal_bytes_max)
+        pool = Readers(open_database, lambda: writer.generation, threads=readers)
+        writer.start(database)
+        return cls(writer, pool, lock, epoch)
+
+    async def epoch(self) -> int:
+        return self._epoch
+
+    async def state(self, group: GroupId) -> GroupState:
+        def read(database: apsw.Connection) -> GroupState:
+            row = _group_row(database, group)
+            if row is None:
+                return no_group(group, self._epoch)
+            stays = database.execute(
+                "SELECT user, joined, ended, role FROM memberships WHERE group_no = ? ORDER BY user, joined", (row[0],)
+            )
+            return state_of(row, stays)
+
+        return await self._read(read)
+
+    async def head(self, group: GroupId) -> Head | None:
+        return (await self.heads((group,))).get(group)
+
+    async def heads(self, groups: Sequence[GroupId]) -> dict[GroupId, Head]:
+        def read(database: apsw.Connection) -> dict[GroupId, Head]:
+            found = {}
+            for group in groups:
+                row = _group_row(database, group)
+                if row is not None and row[4] > 0:
+                    found[group] = group_of(row)[2]
+            return found
+
+        return await self._read(read)
+
+    async def view(self, group: GroupId, user: UserId) -> GroupView | None:
+        def read(database: apsw.Connection) -> GroupView | None:
+            row = _group_row(database, group)
+            if row is None or row[4] == 0:
+                return None
+            number, _, head = group_of(row)
+            stays = database.execute(
+                "SELECT joined, ended, role FROM memberships WHERE group_no = ? AND user = ? ORDER BY joined",
+                (number, user),
+            )
+            memberships = tuple(Membership(*stay) for stay in stays)
+            pointer = database.execute(
+                "SELECT seq FROM pointers WHERE group_no = ? AND user = ?", (number, user)
+            ).fetchone()
+            return GroupView(
+                group=group,
+                head=head,
+                name=row[7],
+                history_all=bool(row[8]),
+                open=bool(row[9]),
+                members_count=row[10],
+                memberships=memberships,
+                read=pointer[0] if pointer is not None else 0,
+            )
+
+        return await self._read(read)
+
+    async def append(self, write: Write) -> Head:
+        head: Head = await self._writer.write(write)
+        return head
+
+    async def outcomes(self, group: GroupId, keys: Iterable[SendKey]) -> dict[SendKey, Outcome]:
+        wanted = list(keys)
+
+        def read(database: apsw.Connection) -> dict[SendKey, Outcome]:
+            found: dict[SendKey, Outcome] = {}
+            row = _group_row(database, group)
+            for sender, send_id in wanted if row is not None else ():
+                outcome = database.execute(
+                    "SELECT o.seq, o.code, e.kind, e.digest, e.salt FROM outcomes o LEFT JOIN entries e"
+                    " ON e.group_no = o.group_no AND e.seq = o.seq"
+                    " WHERE o.group_no = ? AND o.sender = ? AND o.send_id = ?",
+                    (row[0], sender, send_id),
+                ).fetchone()
+                if outcome is not None:
+                    seq, code, kind, digest, salt = outcome
+                    found[(sender, send_id)] = Refused(code) if seq is None else Appended(seq, kind, digest, salt)
+            return found
+
+        return await self._read(read)
+
+    async def mark(self, group: GroupId, seq: int) -> Mark | None:
+        if not 0 <= seq < _END:
+            return None
+
+        def read(database: apsw.Connection) -> Mark | None:
+            row = database.execute(
+                "SELECT epoch, hash, messages FROM entries WHERE group_no = (SELECT no FROM groups WHERE id = ?)"
+                " AND seq = ?",
+                (group, max(seq, 1)),
+            ).fetchone()
+            if row is None:
+                return None
+            return Mark(*row) if seq else Mark(row[0], genesis(group), 0)
+
+        return await self._read(read)
+
+    async def read(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
+        return await self._page(group, span, entries_max, bytes_max, "ASC")
+
+    async def read_back(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
+        return (await self._page(group, span, entries_max, bytes_max, "DESC"))[::-1]
+
+    async def groups_of(self, user: UserId, *, after: GroupId, rows_max: int) -> list[GroupId]:
+        sql = "SELECT group_id FROM groups_of_user WHERE user = ? AND group_id > ? ORDER BY group_id LIMIT ?"
+        return await self._read(lambda database: [row[0] for row in database.execute(sql, (user, after, rows_max))])
+
+    async def members(self, group: GroupId, *, after: UserId, rows_max: int) -> list[tuple[UserId, Membership]]:
+        sql = (
+            "SELECT user, joined, role FROM memberships WHERE group_no = (SELECT no FROM groups WHERE id = ?)"
+            " AND user > ? AND ended IS NULL ORDER BY user LIMIT ?"
+        )
+
+        def read(database: apsw.Connection) -> list[tuple[UserId, Membership]]:
+            rows = database.execute(sql, (group, after, rows_max))
+            return [(user, Membership(joined, None, role)) for user, joined, role in rows]
+
+        return await self._read(read)
+
+    async def move_pointers(self, pointers: Sequence[MovedPointer]) -> None:
+        await self._writer.write(list(pointers))
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._readers.close()
+        await self._writer.close()
+        os.close(self._lock)
+
+    def statistics(self) -> dict[str, int]:
+        writer = self._writer
+        return {
+            "commits": writer.commits,
+            "unknown": writer.unknown,
+            "reopened": writer.generation,
+            "checkpoint_failures": writer.checkpoint_failures,
+        }
+
+    async def _read(self, read: Callable[[apsw.Connection], T]) -> T:
+        if self._closed or self._writer.away:
+            raise StoreAway("the store is being opened")
+        return await self._readers.run(read)
+
+    async def _page(self, group: GroupId, span: Span, entries_max: int, bytes_max: int, way: str) -> list[Entry]:
+        sql = (
+            "SELECT * FROM entries WHERE group_no = (SELECT no FROM groups WHERE id = ?)"
+            f" AND seq BETWEEN ? AND ? ORDER BY seq {way} LIMIT ?"
+        )
+        last = _END if span.last is None else min(span.last, _END)
+
+        def read(database: apsw.Connection) -> list[Any]:
+            taken: list[Any] = []
+            size_bytes = 0
+            for row in database.execute(sql, (group, min(max(span.first, 1), _END), last, max(1, entries_max))):
+                size_bytes += len(row[9] or b"")
+                if taken and size_bytes > bytes_max:
+                    break
+                taken.append(row)
+            return taken
+
+        return entries_of(group, await self._read(read))
+
+
+def _group_row(database: apsw.Connection, group: GroupId) -> Any:
+    return database.execute("SELECT * FROM groups WHERE id = ?", (group,)).fetchone()
+
+
+def _locked(path: Path) -> int:
+    """A lock that goes with the process, however it ends. Raises StoreInUse."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise StoreInUse(f"{path.name} is open in another process") from None
+    return lock
