@@ -107,6 +107,10 @@ class Connection:
             return
         _HANDLERS[type(event)](self, event)
 
+    def sign_of_life(self) -> None:
+        """Anything at all came from the client."""
+        self.heard = self.gateway.wheel.now
+
     def paused(self) -> None:
         """The write buffer passed its high mark: off the feeds, soon; not now, a feed may be writing."""
         self.is_paused = True

@@ -6,13 +6,16 @@ import gc
 import signal
 from collections.abc import Callable, Iterator
 
+from folkmoot import __version__
 from folkmoot.gateway.app import build_app
-from folkmoot.gateway.listener import Listener, raise_open_files
+from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
+from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.node.config import Settings
 from folkmoot.node.wiring import Roles, build_bus, build_roles, open_store
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.router.service import FailPoint
 from folkmoot.telemetry.logs import get_logger
+from folkmoot.telemetry.metrics import exposition
 
 _log = get_logger(__name__)
 
@@ -36,8 +39,10 @@ async def serve(
     store = await open_store(settings, clock)
     roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point)
     ready = False
-    app = build_app(ready=lambda: ready and not roles.gateway.draining, statistics=roles.statistics)
-    listener = Listener(settings, app, roles.gateway)
+    app = build_app(
+        ready=lambda: ready and not roles.gateway.draining, metrics=exposition(roles.statistics), version=__version__
+    )
+    listener = Listener(_listening(settings), app, roles.gateway)
     try:
         await roles.start()
         url = await listener.start()
@@ -51,6 +56,16 @@ async def serve(
             await stop.wait()
     finally:
         await _drain(listener, roles)
+
+
+def _listening(settings: Settings) -> ListenerSettings:
+    sockets = SocketSettings(
+        write_bytes_high=settings.write_bytes_high,
+        write_bytes_low=settings.write_bytes_low,
+        connections_max=settings.connections_max,
+        origins=settings.allowed_origins or None,
+    )
+    return ListenerSettings(host=settings.host, port=settings.port, sockets=sockets)
 
 
 async def _drain(listener: Listener, roles: Roles) -> None:

@@ -13,7 +13,6 @@ from folkmoot.gateway.wheel import Wheel
 from folkmoot.node.config import Settings
 from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Chance, Clock
-from folkmoot.ports.store import Store
 from folkmoot.router.service import FailPoint, Router, RouterSettings
 
 DATABASE = "folkmoot.db"
@@ -22,7 +21,7 @@ DATABASE = "folkmoot.db"
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one process that does not listen on a port."""
 
-    store: Store
+    store: SqliteStore
     bus: Bus
     router: Router
     delivery: Delivery
@@ -47,6 +46,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
             "gateway": self.gateway.statistics(),
             "router": self.router.statistics(),
             "delivery": self.delivery.statistics(),
+            "store": self.store.statistics(),
         }
 
 
@@ -62,7 +62,7 @@ async def open_store(settings: Settings, clock: Clock) -> SqliteStore:
 
 
 def build_roles(
-    settings: Settings, store: Store, bus: Bus, clock: Clock, chance: Chance, fail_point: FailPoint | None = None
+    settings: Settings, store: SqliteStore, bus: Bus, clock: Clock, chance: Chance, fail_point: FailPoint | None = None
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
     verifier = Verifier([Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)))])

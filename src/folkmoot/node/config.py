@@ -1,0 +1,177 @@
+"""Every setting: its default, its unit (last in the name), why it is what it is; and where a value came from."""
+
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX = "FOLKMOOT_"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be what it was given as; the text names it, where it came from, and what it may be."""
+
+
+def _reason(text: str, **bounds: Any) -> Meta:
+    return Meta(description=text, **bounds)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One process's settings. Defaults are for one machine that other machines do not reach."""
+
+    host: Annotated[str, _reason("The address to listen on; the default is reached from this machine only.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _reason("The one port for everything; 0 takes one that is free.", ge=0, le=65_535)] = 8420
+    data_dir: Annotated[str, _reason("Where the store, its reserve and the secret are; made if it is not there.")] = (
+        "data"
+    )
+    log_level: Annotated[str, _reason("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
+    log_json: Annotated[bool, _reason("One JSON object a line, for machines, instead of text for people.")] = False
+
+    token_lifetime_s: Annotated[
+        int, _reason("How long the tokens made by `serve` and `token` are good for: a week to try it out.", ge=1)
+    ] = 604_800
+    hello_seconds: Annotated[
+        float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)
+    ] = 5.0
+    allowed_origins: Annotated[
+        tuple[str, ...], _reason("Pages of these origins may connect; none: pages of the server's own host only.")
+    ] = ()
+    ping_interval_s: Annotated[
+        float,
+        _reason("Keeps address translators' entries alive; two of them in silence end a connection.", ge=1, le=300),
+    ] = 25.0
+    connections_max: Annotated[
+        int, _reason("More are answered 503: the limit of open files leaves room for the rest.", ge=1)
+    ] = 15_000
+    write_bytes_high: Annotated[
+        int, _reason("A reader with this much unread leaves the live feed for the log.", ge=4_096)
+    ] = 262_144
+    write_bytes_low: Annotated[int, _reason("It is brought up again once it is down to this.", ge=0)] = 65_536
+    sends_per_s: Annotated[
+        float, _reason("Of one connection: many times what a person types, and a bot's fair share.", gt=0)
+    ] = 50.0
+    sends_burst: Annotated[float, _reason("Sends at once, as after a time away.", ge=1)] = 100.0
+    events_per_s: Annotated[
+        float, _reason("Of any kind, of one connection; past it and its burst the connection ends.", gt=0)
+    ] = 200.0
+    events_burst: Annotated[float, _reason("Events at once, as when thousands of positions are given.", ge=1)] = 2_000.0
+    reads_at_once_max: Annotated[
+        int, _reason("Pages read from the store at once: what a crowd that reconnects costs in memory.", ge=1)
+    ] = 64
+
+    ask_again_s: Annotated[float, _reason("A gateway without an answer asks whoever routes then.", gt=0)] = 2.0
+    asks_max: Annotated[int, _reason("Then the client is told that nobody answered, and asks itself.", ge=1)] = 3
+    batch_entries_max: Annotated[
+        int, _reason("Sends of one group in one conditional write; more gains little and delays the first.", ge=1)
+    ] = 256
+    groups_cached_max: Annotated[
+        int, _reason("Groups whose state a router holds; others are loaded when written to.", ge=1)
+    ] = 10_000
+    refusals_per_minute: Annotated[
+        int, _reason("Stored for one sender in one group: what a confused client may cost.", ge=1)
+    ] = 10
+    members_max: Annotated[int, _reason("Members of one group.", ge=1)] = 100_000
+
+    heads_interval_s: Annotated[float, _reason("How soon a copy lost between router and gateway is noticed.", gt=0)] = (
+        1.0
+    )
+    announce_interval_s: Annotated[float, _reason("How often gateways tell again which groups they serve.", gt=0)] = (
+        120.0
+    )
+    sweep_interval_s: Annotated[
+        float, _reason("How often everything is compared with the store: the bound on 'eventually'.", gt=0)
+    ] = 300.0
+    drain_spread_s: Annotated[
+        float, _reason("Over how long clients are told to come back when the server stops.", ge=0)
+    ] = 5.0
+    drain_seconds_max: Annotated[
+        float, _reason("How long a stopping server waits for answers to sends it took.", ge=0)
+    ] = 5.0
+
+    sqlite_readers: Annotated[int, _reason("Threads that read the store, so that none waits for a commit.", ge=1)] = 2
+    sqlite_wal_bytes_max: Annotated[
+        int, _reason("The write-ahead log is copied into the file at this length, whoever waits.", ge=1_048_576)
+    ] = 67_108_864
+    sqlite_reserve_bytes: Annotated[
+        int, _reason("Room kept aside so that refusals can be stored on a full disk; 0: none.", ge=0)
+    ] = 4_194_304
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and for each where its value came from: `default`, the file's name, the variable, or the flag."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def load_settings(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None) -> Settings:
+    """Defaults, then the TOML file, then FOLKMOOT_ variables, then flags that are not None. Raises SettingsError."""
+    return load(flags, env, toml).settings
+
+
+def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None) -> Loaded:
+    """The same, with where each value came from."""
+    names = set(Settings.__struct_fields__)
+    values: dict[str, object] = {}
+    sources = dict.fromkeys(Settings.__struct_fields__, "default")
+    layers: list[tuple[str, Mapping[str, object]]] = []
+    if toml is not None:
+        layers.append((toml.name, _read_toml(toml)))
+    variables = {
+        k.removeprefix(ENVIRONMENT_PREFIX).lower(): v for k, v in env.items() if k.startswith(ENVIRONMENT_PREFIX)
+    }
+    # Clients are told where to go by variables of the same prefix: those are not settings of a server.
+    layers.append(
+        ("environment", {k: v for k, v in variables.items() if k not in ("url", "token", "token_file", "config")})
+    )
+    layers.append(("flags", {k: v for k, v in flags.items() if v is not None}))
+    for source, layer in layers:
+        for name, value in layer.items():
+            if name not in names:
+                raise SettingsError(f"{_where(source, name)}: there is no such setting")
+            values[name] = _converted(source, name, value)
+            sources[name] = _where(source, name)
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(str(error)) from error
+    if settings.write_bytes_low > settings.write_bytes_high:
+        raise SettingsError("write_bytes_low: is above write_bytes_high")
+    return Loaded(settings, sources)
+
+
+def reason_of(name: str) -> str:
+    """Why a setting is there, for the reference."""
+    hint = typing.get_type_hints(Settings, include_extras=True)[name]
+    return next(str(meta.description) for meta in hint.__metadata__ if isinstance(meta, Meta))
+
+
+def _converted(source: str, name: str, value: object) -> object:
+    hint = typing.get_type_hints(Settings, include_extras=True)[name]
+    try:
+        if isinstance(value, str) and hint.__origin__ == tuple[str, ...]:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        return msgspec.convert(value, hint, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{_where(source, name)}: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _where(source: str, name: str) -> str:
+    if source == "environment":
+        return ENVIRONMENT_PREFIX + name.upper()
+    return f"--{name.replace('_', '-')}" if source == "flags" else f"{name} in {source}"
