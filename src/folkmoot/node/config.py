@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         _reason("Keeps address translators' entries alive; two of them in silence end a connection.", ge=1, le=300),
     ] = 25.0
+    request_seconds_max: Annotated[
+        float, _reason("A connection that has not sent a whole HTTP request by then is closed.", ge=1)
+    ] = 10.0
     connections_max: Annotated[
         int, _reason("More are answered 503: the limit of open files leaves room for the rest.", ge=1)
     ] = 15_000

@@ -65,7 +65,12 @@ def _listening(settings: Settings) -> ListenerSettings:
         connections_max=settings.connections_max,
         origins=settings.allowed_origins or None,
     )
-    return ListenerSettings(host=settings.host, port=settings.port, sockets=sockets)
+    return ListenerSettings(
+        host=settings.host,
+        port=settings.port,
+        sockets=sockets,
+        request_seconds_max=settings.request_seconds_max,
+    )
 
 
 async def _drain(listener: Listener, roles: Roles) -> None:
