@@ -188,7 +188,7 @@ class Core:
         """What is to be kept before the next frames are written, beside the places."""
         outbox = self.outbox
         if self._session is not None and self.resumed:
-            for group in outbox.learn_joins(self.places.join_of):
+            for group in outbox.learn_joins(self.user, self.places.join_of):
                 if group not in self._looked_for:
                     self._looked_for.add(group)
                     self.places.look_for(group, self._now_s)

@@ -10,7 +10,7 @@ import msgspec
 from folkmoot.client.errors import OutboxFull, SendRefused
 from folkmoot.client.kept import KeptSend
 from folkmoot.model import entry as kinds
-from folkmoot.model.ids import GroupId, SendId
+from folkmoot.model.ids import GroupId, SendId, UserId, group_id
 from folkmoot.model.send import SKIP
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import SENDS_UNANSWERED_MAX
@@ -22,6 +22,8 @@ RETRY_S_FIRST: Final = 0.05
 RETRY_S_MAX: Final = 30.0
 NOT_TAKEN_TRIES_MAX: Final = 3
 SENDS_MAX_DEFAULT: Final = 10_000
+
+_MAKING: Final = "\0"
 
 _OF_THE_CONNECTION: Final = frozenset({"rate_limited", "window_full", "draining"})
 """Codes that say something of all sends of this connection, not of the one that got it."""
@@ -46,7 +48,7 @@ class _Item:
     def __init__(self, send: KeptSend) -> None:
         self.send = send
         # A group that is being made waits for no other: its lane is its own.
-        self.lane = send.group or f"\0{send.send_id}"
+        self.lane = send.group or _MAKING + send.send_id
         self.tries = 0
         self.not_taken = 0
         self.retry_at = 0.0
@@ -132,17 +134,24 @@ class Outbox:
         for item in self._items.values():
             item.number, item.retry_at, item.parked = 0, 0.0, False
 
-    def learn_joins(self, join_of: Callable[[GroupId], int | None]) -> list[GroupId]:
-        """Give the joins that are known by now to the sends that lack them; the groups of those that still do."""
+    def learn_joins(self, user: UserId, join_of: Callable[[GroupId], int | None]) -> list[GroupId]:
+        """Give the joins that are known by now to the sends that lack them; the groups to be asked about for the rest.
+
+        Not asked about is a group that the user is only making or joining, by a send before them.
+        """
+        if not self._joinless:
+            return []
+        made = {group_id(user, name[1:]) for name in self._lanes if name.startswith(_MAKING)}
         lacking = []
         for group in list(self._joinless):
+            lane = self._lanes[group]
             join = join_of(group)
-            if join is None:
+            if join is not None:
+                for item in lane.values():
+                    if item.send.join is None:
+                        self._change(item, msgspec.structs.replace(item.send, join=join))
+            elif group not in made and next(iter(lane.values())).send.kind != kinds.JOINED:
                 lacking.append(group)
-                continue
-            for item in self._lanes.get(group, {}).values():
-                if item.send.join is None:
-                    self._change(item, msgspec.structs.replace(item.send, join=join))
         return lacking
 
     def no_such_group(self, group: GroupId) -> None:

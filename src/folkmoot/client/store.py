@@ -43,12 +43,13 @@ class ClientStore(Protocol):
 
 
 class MemoryClientStore:
-    """Kept for the life of this object only. `places` lets an application start from positions it has kept itself."""
+    """Kept for the life of this object only. `kept` lets an application start from what it has kept itself."""
 
-    def __init__(self, places: dict[GroupId, KeptPlace] | None = None) -> None:
-        self._user = ""
-        self._places: dict[GroupId, KeptPlace] = dict(places or {})
-        self._outbox: dict[str, KeptSend] = {}
+    def __init__(self, kept: Kept | None = None) -> None:
+        kept = kept or Kept()
+        self._user = kept.user
+        self._places = dict(kept.places)
+        self._outbox = {send.send_id: send for send in kept.outbox}
 
     def load(self) -> Kept:
         return Kept(user=self._user, places=dict(self._places), outbox=list(self._outbox.values()))
