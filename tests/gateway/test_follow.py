@@ -186,7 +186,7 @@ def test_a_position_that_is_not_of_this_log_is_reset_and_counted(change: dict[st
         await say(owner, group, "a")
         await heard(owner, group, 2)
         good = parse_position(owner.all(ev.EntryEvent)[-1].position)
-        fields = {"epoch": good.epoch, "seq": good.seq, "mark": good.mark} | change
+        fields: dict[str, Any] = {"epoch": good.epoch, "seq": good.seq, "mark": good.mark} | change
         back = await edge.talker(OWNER)
         await back.resume({group: str(Position(**fields))})
         assert back.story(group) == ["reset", "snapshot", "recovered"]

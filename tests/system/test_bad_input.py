@@ -131,7 +131,7 @@ def test_forged_and_expired_tokens_are_turned_away_and_never_echoed(tmp_path: Pa
 def test_a_token_that_expires_ends_a_live_connection_and_refresh_keeps_one(tmp_path: Path) -> None:
     async def test(server: Served, _: WireClient) -> None:
         clients = []
-        for _ in range(2):
+        for _attempt in range(2):
             client = await server.stranger()
             client.say({"t": "hello", "token": server.token("user-2", lifetime_s=2), "versions": [1]})
             await client.wait("welcome")
@@ -238,7 +238,7 @@ def test_a_bad_field_fails_its_request_and_the_connection_goes_on(
 def test_a_bad_body_is_refused_for_good(tmp_path: Path, kind: str, body: dict[str, Any], code: str) -> None:
     async def test(server: Served, bystander: WireClient) -> None:
         group = bystander.all("accepted")[0]["group"]
-        for _ in range(2):
+        for _attempt in range(2):
             answer = await bystander.asked(kind, body, "bad", group=group, join=1)
             assert (answer["t"], answer["code"]) == ("refused", code)
 

@@ -1,0 +1,44 @@
+# Two commands do all: `make serve` and `make test`. Neither calls apt; what is missing is named.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints/all.txt
+
+.PHONY: serve test check quick docs clean
+
+serve: $(VENV)/server.stamp
+	$(BIN)/folkmoot serve
+
+test: check
+	$(BIN)/pytest tests --ignore=tests/system --ignore=tests/examples
+	$(BIN)/pytest tests/system $(wildcard tests/examples)
+
+quick: check
+	$(BIN)/pytest tests --ignore=tests/system --ignore=tests/examples
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python tools/reference.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which with: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Making .venv failed. On Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/server.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
+	$(PIP_INSTALL) -e '.[server]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
+	$(PIP_INSTALL) -e '.[server,dev]'
+	@touch $@ $(VENV)/server.stamp

@@ -1,0 +1,220 @@
+"""`folkmoot group`: make groups, list them, and change who is in them."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from folkmoot.cli.connect import URL_DEFAULT, As, Caller, DataDir, Group, Json, Token, TokenFile, Url, group_named
+
+if TYPE_CHECKING:
+    from folkmoot.client import Client
+    from folkmoot.protocol.events import GroupRow, MemberRow
+
+app = typer.Typer(help="Make groups, list them, and change who is in them.", no_args_is_help=True)
+ROWS = 500
+
+Users = Annotated[list[str], typer.Argument(help="Users.")]
+User = Annotated[str, typer.Argument(help="A user.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is called.")],
+    member: Annotated[list[str] | None, typer.Option("--member", help="A member beside you; may be repeated.")] = None,
+    history: Annotated[str, typer.Option(help="What a newcomer may read: join, or all.")] = "join",
+    entry: Annotated[str, typer.Option(help="Who may join: invite, or open.")] = "invite",
+    send_id: Annotated[str, typer.Option("--id", help="The request's own id: the same again is the same group.")] = "",
+    as_json: Json = False,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Make a group, of which you are the owner, and print its id."""
+
+    async def work(client: "Client") -> str:
+        return await client.create_group(
+            name,
+            members=member or [],
+            history=history,  # type: ignore[arg-type]
+            entry=entry,  # type: ignore[arg-type]
+            send_id=send_id or None,
+            timeout_s=30,
+        )
+
+    made = Caller(url, token, token_file, as_user, data_dir).run(work)
+    typer.echo(json.dumps({"group": made}) if as_json else made)
+
+
+@app.command("list")
+def list_groups(
+    as_json: Json = False,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """List your groups: id, name, members, messages, unread."""
+
+    async def work(client: "Client") -> "list[GroupRow]":
+        rows, after = [], ""
+        while True:
+            page = await client.groups(after=after, limit=ROWS)
+            rows.extend(page.groups)
+            if page.next is None:
+                return rows
+            after = page.next
+
+    rows = Caller(url, token, token_file, as_user, data_dir).run(work)
+    if as_json:
+        import msgspec
+
+        for row in rows:
+            typer.echo(msgspec.json.encode(row))
+        return
+    _table(
+        ("group", "name", "role", "members", "messages", "unread"),
+        [(r.group, r.name, r.role, r.members, r.messages, r.unread) for r in rows],
+    )
+
+
+@app.command()
+def members(
+    group: Group,
+    as_json: Json = False,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """List a group's members: user, role, since which entry."""
+
+    async def work(client: "Client") -> "list[MemberRow]":
+        found = await group_named(client, group)
+        rows, after = [], ""
+        while True:
+            page = await client.members(found, after=after, limit=ROWS)
+            rows.extend(page.members)
+            if page.next is None:
+                return rows
+            after = page.next
+
+    rows = Caller(url, token, token_file, as_user, data_dir).run(work)
+    if as_json:
+        import msgspec
+
+        for row in rows:
+            typer.echo(msgspec.json.encode(row))
+        return
+    _table(("user", "role", "since"), [(r.user, r.role, r.join) for r in rows])
+
+
+@app.command()
+def add(
+    group: Group,
+    users: Users,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Make users members."""
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.add(g, users))
+
+
+@app.command()
+def remove(
+    group: Group,
+    user: User,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Take a member out."""
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.remove(g, user))
+
+
+@app.command()
+def rename(
+    group: Group,
+    name: Annotated[str, typer.Argument(help="What it is to be called.")],
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Give a group another name."""
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.rename(g, name))
+
+
+@app.command()
+def role(
+    group: Group,
+    user: User,
+    new_role: Annotated[Literal["owner", "admin", "member"], typer.Argument(help="owner, admin or member.")],
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Make a member an owner, an admin, or a plain member."""
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.set_role(g, user, new_role))
+
+
+@app.command()
+def leave(
+    group: Group,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Leave a group."""
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.leave(g))
+
+
+@app.command()
+def join(
+    group: Annotated[str, typer.Argument(help="An open group's id.")],
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Join an open group."""
+
+    async def work(client: "Client") -> int:
+        return await client.join(group)
+
+    typer.echo(Caller(url, token, token_file, as_user, data_dir).run(work))
+
+
+def _change(caller: Caller, group: str, change: "Callable[[Client, str], Awaitable[int]]") -> None:
+    async def work(client: "Client") -> int:
+        return await change(client, await group_named(client, group))
+
+    typer.echo(caller.run(work))
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*head, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,45 @@
+"""The `folkmoot` command: its verbs, and the exit statuses they share.
+
+0: done. 1: refused, or not clean. 2: the command line or a setting is wrong. 3: the server cannot be reached.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from folkmoot import __version__
+from folkmoot.cli import chat, group, history, replay, send, serve, tail, token, verify
+
+app = typer.Typer(
+    name="folkmoot",
+    help="Group messaging in which every acknowledged message reaches every member once, in order.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(group.app, name="group")
+for verb in (serve.serve, token.token, send.send, tail.tail, chat.chat, history.history, replay.replay, verify.verify):
+    app.command()(verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"folkmoot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Group messaging in which every acknowledged message reaches every member once, in order."""
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

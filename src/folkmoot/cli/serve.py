@@ -1,0 +1,94 @@
+"""`folkmoot serve`: one process on one file, and what to type next."""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from folkmoot.cli.connect import NOT_DONE, WRONG_USE, fail
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where the store and the secret are.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="One JSON object a line.")] = None,
+    config: Annotated[Path | None, typer.Option(envvar="FOLKMOOT_CONFIG", help="A TOML file of settings.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Any other setting: NAME=VALUE.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help='Say {"ready": URL} once, and nothing to people.')] = False,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; then drain."""
+    from folkmoot.backends.sqlite.store import StoreInUse
+    from folkmoot.gateway.identity import SecretUnsafe
+    from folkmoot.node.config import Settings, SettingsError, load_settings
+    from folkmoot.node.lifecycle import serve as run
+    from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.telemetry.logs import configure
+
+    flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
+    flags |= {"log_json": log_json} | _pairs(setting or [])
+    try:
+        settings = load_settings(flags, os.environ, config)
+    except SettingsError as error:
+        fail(str(error), WRONG_USE)
+    configure(level=settings.log_level, as_json=settings.log_json or as_json)
+
+    def ready(url: str) -> None:
+        typer.echo(json.dumps({"ready": url}) if as_json else _welcome(url, settings))
+
+    try:
+        _loop_runner(run(settings, on_ready=ready))
+    except (StoreInUse, SchemaUnknown, StoreBroken, SecretUnsafe) as error:
+        fail(f"{settings.data_dir}: {error}", NOT_DONE)
+    except OSError as error:
+        fail(f"cannot serve on {settings.host}:{settings.port} from {settings.data_dir}: {error}", NOT_DONE)
+    _ = Settings
+
+
+def _loop_runner(work: object) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)  # type: ignore[arg-type]
+
+
+def _pairs(settings: list[str]) -> dict[str, object]:
+    pairs: dict[str, object] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            fail(f"--set {text}: NAME=VALUE", WRONG_USE)
+        pairs[name.strip().replace("-", "_")] = value
+    return pairs
+
+
+def _welcome(url: str, settings: object) -> str:
+    from folkmoot.gateway.identity import mint, secret_of
+    from folkmoot.node.config import Settings
+
+    assert isinstance(settings, Settings)
+    secret, now_ms = secret_of(Path(settings.data_dir)), time.time_ns() // 1_000_000
+    tokens = {u: mint(secret, u, lifetime_s=settings.token_lifetime_s, now_ms=now_ms) for u in ("user-1", "user-2")}
+    command = "folkmoot" if os.environ.get("VIRTUAL_ENV") else ".venv/bin/folkmoot"
+    where = "" if url.endswith(":8420") else f"  export FOLKMOOT_URL={url}\n"
+    return f"""
+Folkmoot is ready at {url}
+
+In a second terminal, as user-1:
+
+{where}  export FOLKMOOT_TOKEN={tokens["user-1"]}
+  {command} group create "tea room" --member user-2
+  {command} chat "tea room"
+
+In a third, as user-2:
+
+{where}  export FOLKMOOT_TOKEN={tokens["user-2"]}
+  {command} chat "tea room"
+
+Ctrl-C here stops the server.
+"""
