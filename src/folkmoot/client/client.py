@@ -164,7 +164,7 @@ class Client:
             return
         try:
             if driver.failure is None:
-                inbox.commit(last=last_is_done)
+                inbox.close(last=last_is_done)
                 driver.flush()
         finally:
             await driver.stop()

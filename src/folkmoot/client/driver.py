@@ -112,6 +112,8 @@ class Driver:
     def take_items(self) -> list[Item]:
         if self.failure is not None:
             raise self.failure
+        if self.ended.done():
+            return []
         items = self.core.take_items(self._loop.time())
         if self.core.places.asks:
             self.flush_soon()
@@ -129,7 +131,11 @@ class Driver:
         core = self.core
         changes = core.take_changes()
         changes.places = core.places.kept_after(items)
-        self._store.commit(changes)
+        try:
+            self._store.commit(changes)
+        except BaseException as error:
+            self._finish(error)
+            raise
         core.committed(items, self._loop.time())
         self.flush_soon()
 

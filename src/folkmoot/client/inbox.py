@@ -64,6 +64,13 @@ class Inbox:
             self._handed -= done
             self._source.keep_items(items)
 
+    def close(self, *, last: bool) -> None:
+        """Commit what was handed over, and hand over nothing more."""
+        try:
+            self.commit(last=last)
+        finally:
+            self._items, self._handed = [], 0
+
     async def _refill(self) -> None:
         if self._busy:
             raise RuntimeError("one iteration at a time: another waits for the next entry")
