@@ -19,6 +19,7 @@ from folkmoot.model.body import TEXT_CHARS_MAX
 TOKEN_LIFETIME_S: Final = 86_400
 SETTLE_S_MAX: Final = 60.0
 CONNECTS_AT_ONCE: Final = 32
+RECONNECT_S_MAX: Final = 0.4
 EMPTY: Final = "empty line"
 """The type of a message that stands for a line of nothing: a text has a character at least."""
 
@@ -153,8 +154,8 @@ class Replay:
 
     def _client(self, name: str) -> Client:
         token = mint(self._secret, name, lifetime_s=TOKEN_LIFETIME_S, now_ms=time.time_ns() // 1_000_000)
-        # Everyone comes back within a second: how the server bears that is part of what is tried.
-        return Client(self._url, token, fresh="join", reconnect_s_max=1.0, connect_s_max=60.0)
+        # Everyone comes back at once: how the server bears that is part of what is tried.
+        return Client(self._url, token, fresh="head", reconnect_s_max=RECONNECT_S_MAX, connect_s_max=60.0)
 
     async def _kill_again_and_again(self) -> None:
         child = self._child

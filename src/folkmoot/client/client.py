@@ -332,7 +332,7 @@ class Client:
     def _put(self, group: GroupId, kind: str, body: bodies.Body, send_id: SendId | None) -> SendId:
         driver = self._open()
         if self._closed or driver.ended.done():
-            raise ClientError("the client is closed")
+            raise ClientError("the client is closed") from driver.failure
         core = driver.core
         join = core.places.join_of(group)
         if kind in (kinds.CREATED, kinds.JOINED):

@@ -53,12 +53,15 @@ class Driver:
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
+        # What was missed may be more than the window: the rest comes only as the application takes what is there.
+        self._ready_at = max(1, core.settings.window // 2)
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._link: Link | None = None
         self._lost: asyncio.Future[int] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._flush_planned = False
         self._arrived: asyncio.Future[None] | None = None
         self._answers: dict[SendId, list[asyncio.Future[Answered]]] = {}
@@ -251,7 +254,7 @@ class Driver:
                 link.abort()
         if core.places.inbox and self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
-        if core.resumed and not self.ready.done():
+        if not self.ready.done() and (core.resumed or len(core.places.inbox) >= self._ready_at):
             self.ready.set_result(None)
         self._arm(now_s)
 
@@ -301,10 +304,12 @@ class Driver:
             if timer is not None:
                 timer.cancel()
                 self._timer = None
-        elif timer is None or timer.when() > at_s:
+        elif timer is None or self._timer_at > at_s:
             if timer is not None:
                 timer.cancel()
-            self._timer = self._loop.call_at(max(at_s, now_s), self._ring)
+            # Kept beside the timer: where the time has come already, not every loop's handle has a `when`.
+            self._timer_at = max(at_s, now_s)
+            self._timer = self._loop.call_at(self._timer_at, self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -54,6 +54,8 @@ class Places:
         # Groups to be asked for again, being asked for, and since when: dropped until they continue.
         self._gaps: dict[GroupId, float] = {}
         self._starved: dict[GroupId, None] = {}
+        # Where the last membership ended, on this connection.
+        self._ends: dict[GroupId, int] = {}
 
     def get(self, group: GroupId) -> Place | None:
         return self._places.get(group)
@@ -78,6 +80,7 @@ class Places:
             place.asked, place.live, place.starved = True, False, False
         self._gaps.clear()
         self._starved.clear()
+        self._ends.clear()
         self.asks.clear()
         return list(self._places)
 
@@ -133,6 +136,8 @@ class Places:
         group = event.group
         place = self._places.get(group)
         if place is None:
+            if event.seq < self._ends.get(group, 0):
+                return  # Of a membership whose end was heard before.
             place = self._places[group] = Place(event.position, event.seq)
         elif event.seq > place.seq:
             if group in self._gaps or place.starved:
@@ -160,7 +165,8 @@ class Places:
         if place is None or place.starved:
             return
         if event.seq > place.seq:
-            self._lacks(event.group, now_s, again=True)
+            # Of a gap that is asked for already it may speak too early: a second answer would begin as the first.
+            self._lacks(event.group, now_s)
             return
         self._answered(event.group, place)
         place.live = True
@@ -169,19 +175,21 @@ class Places:
     def reset(self, event: ev.Reset) -> None:
         """The position is not one of this log: forget the place; a snapshot follows."""
         self._forget(event.group)
+        self._ends.pop(event.group, None)
         self._joins.pop(event.group, None)
         self.inbox.append(event)
 
     def ended(self, event: ev.Ended, now_s: float) -> None:
         """The membership is over. Where entries of it lack, they are asked for, and this will be said again."""
         place = self._places.get(event.group)
-        if place is None:
-            return
+        if place is None or event.seq < place.seq:
+            return  # Of a membership whose end was heard before.
         if event.seq > place.seq:
             if not place.starved:
                 self._lacks(event.group, now_s)
             return
         self._forget(event.group)
+        self._ends[event.group] = event.seq
         if self._joins.get(event.group, 0) <= event.seq:
             self._joins.pop(event.group, None)
         self.inbox.append(event)
