@@ -26,6 +26,9 @@ OnBatch: TypeAlias = Callable[[sqlite3.Connection, Batch], None]
 LINK_S_MAX: Final = 10.0
 """An address that has not answered by then is tried again."""
 
+LEAVE_S_MAX: Final = 1.0
+"""What was written reaches a server that still reads by then."""
+
 
 class Driver:
     """Everything of a client that waits. The link calls `heard`, `frame`, `read_done` and `lost`."""
@@ -72,7 +75,14 @@ class Driver:
 
     async def stop(self) -> None:
         """Take leave of the server and let everybody go who waits."""
+        link = self._link
         self._finish(None)
+        if link is not None:
+            try:
+                async with asyncio.timeout(LEAVE_S_MAX):
+                    await asyncio.shield(self._lost)
+            except TimeoutError:
+                link.abort()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

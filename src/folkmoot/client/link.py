@@ -22,7 +22,7 @@ class LinkEnd(Protocol):
     """Who a link reports to."""
 
     def heard(self) -> None:
-        """Something came in, be it a ping: once a frame, before it is handed on."""
+        """Something came in, be it a ping: once a read, before its frames are handed on."""
 
     def frame(self, payload: bytes) -> None:
         """One whole frame."""
@@ -60,6 +60,11 @@ class PicowsLink(WSListener):
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._close_code = LOST
+        self._read_begins = True
+
+    @property
+    def is_up(self) -> bool:
+        return self._transport is not None
 
     def write(self, frames: Iterable[bytes]) -> None:
         transport = self._transport
@@ -83,7 +88,9 @@ class PicowsLink(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         end = self._end
-        end.heard()
+        if self._read_begins:
+            self._read_begins = False
+            end.heard()
         kind = frame.msg_type
         if kind is WSMsgType.TEXT and frame.fin:
             end.frame(frame.get_payload_as_bytes())
@@ -97,6 +104,7 @@ class PicowsLink(WSListener):
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         if frame.last_in_buffer:
+            self._read_begins = True
             end.read_done()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -129,6 +137,9 @@ async def connect(url: str, end: LinkEnd) -> Link:
         )
     except (TimeoutError, OSError, WSHandshakeError) as error:
         raise NotConnected(f"{url}: {error or type(error).__name__}") from error
+    if not link.is_up:
+        # picows returns without a word where the far side goes away within the handshake.
+        raise NotConnected(f"{url}: gone within the handshake")
     return link
 
 
