@@ -201,7 +201,7 @@ class Client:
     @property
     def is_connected(self) -> bool:
         """Whether the client is connected now, and has everything that it missed."""
-        return self._driver is not None and self._driver.core.resumed
+        return self._driver is not None and self._driver.is_connected
 
     def statistics(self) -> Statistics:
         """Received, duplicates, gaps, reconnects, the outbox's length and the like."""

@@ -70,6 +70,10 @@ class Driver:
         self._answers: dict[SendId, list[asyncio.Future[Answered]]] = {}
         self._replies: dict[str, asyncio.Future[Replied]] = {}
 
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None and self.core.resumed
+
     def start(self) -> None:
         self._task = self._loop.create_task(self._run())
 
@@ -83,9 +87,8 @@ class Driver:
                     await asyncio.shield(self._lost)
             except TimeoutError:
                 link.abort()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._refreshing) if task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # What the client asks.
 
@@ -200,7 +203,7 @@ class Driver:
             return core.lost(LOST, loop.time())
         core.opened(token, loop.time())
         self.flush()
-        close_code = await self._lost
+        close_code = await asyncio.shield(self._lost)
         # What came with the last read is taken before it is forgotten that there was a link.
         self.flush()
         delay_s = core.lost(close_code, loop.time())
@@ -339,8 +342,9 @@ class Driver:
         self.ended.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        for task in (self._task, self._refreshing):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
         link, self._link = self._link, None
         if link is not None:
             link.close()

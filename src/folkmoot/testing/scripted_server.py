@@ -1,7 +1,7 @@
 """A whole server in memory and at once, for one protocol end to talk to: its logs, outcomes and connections."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +36,8 @@ class ScriptedServer:
         # Answer the next sends with these codes, undecided, in place of deciding them.
         self.busy: deque[str] = deque()
         self.resets = 0
+        # Of the tokens, from the hello on; None: they last.
+        self.token_lifetime_ms: int | None = None
         self._made = 0
 
     def state(self, group: GroupId) -> GroupState:
@@ -182,6 +184,8 @@ class ServerEnd:
         self._session = ServerSession(JSON)
         self._live: set[GroupId] = set()
         self._follows_all = False
+        # Called when there is something in `said`, by whoever carries it.
+        self.on_said: Callable[[], None] | None = None
         server.ends.append(self)
 
     def receive(self, frame: bytes) -> None:
@@ -198,8 +202,11 @@ class ServerEnd:
                         version=ev.VERSION,
                         time_ms=0,
                         ping_interval_ms=PING_INTERVAL_MS,
+                        token_expires_ms=self.server.token_lifetime_ms,
                     )
                 )
+            case ev.Refresh():
+                self.say(ev.Refreshed(token_expires_ms=None))
             case ev.Resume():
                 self._resume(event)
             case ev.Send():
@@ -213,11 +220,14 @@ class ServerEnd:
 
     def say(self, event: ev.Event) -> None:
         self.said.append(self._session.send(event))
+        if self.on_said is not None:
+            self.on_said()
 
     def gone(self) -> None:
         """The link is cut: nothing that is in it arrives."""
         self.said.clear()
-        self.server.ends.remove(self)
+        if self in self.server.ends:
+            self.server.ends.remove(self)
 
     def appended(self, entry: Entry, *, ended: bool) -> None:
         if entry.group not in self._live:
