@@ -4,18 +4,29 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections import deque
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from folkmoot.gateway.handshake import request_bytes
+from folkmoot.gateway.problem import problem_response
 from folkmoot.gateway.websocket import Doors, SocketSettings, websocket_factory
 
 BACKLOG: Final = 4_096
 REQUEST_SECONDS_MAX: Final = 10.0
 """A connection that has not sent a whole request by then is closed: one that dribbles holds nothing for long."""
+
+HEAD_BYTES_MAX: Final = 16_384
+"""Of a request's line and headers, where they do not come in one read. More is answered 431, and closed."""
+
+PIPELINED_MAX: Final = 16
+"""Requests sent ahead of the answer to the first. One more closes the connection."""
+
+HTTP_CONNECTIONS_MAX: Final = 1_024
+"""Beside the bound of WebSockets. One more is answered 503 at once, and closed."""
 
 SWEEP_S: Final = 1.0
 
@@ -27,68 +38,24 @@ class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8420
     sockets: SocketSettings = msgspec.field(default_factory=SocketSettings)
     request_seconds_max: float = REQUEST_SECONDS_MAX
-
-
-class _Dawdlers:
-    """Connections that owe a whole request, the oldest first: one timer for all."""
-
-    def __init__(self, seconds_max: float) -> None:
-        self._seconds_max = seconds_max
-        self._waiting: deque[tuple[float, _HttpProtocol]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, protocol: "_HttpProtocol") -> None:
-        loop = asyncio.get_running_loop()
-        self._waiting.append((loop.time() + self._seconds_max, protocol))
-        if self._timer is None:
-            self._timer = loop.call_later(SWEEP_S, self._sweep)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting and self._waiting[0][0] <= loop.time():
-            _, protocol = self._waiting.popleft()
-            protocol.close_if_dawdling()
-        self._timer = loop.call_later(SWEEP_S, self._sweep) if self._waiting else None
-
-
-class _HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a bound on the time of a first request."""
-
-    dawdlers: _Dawdlers
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._owes_request = True
-        self.dawdlers.add(self)
-
-    def on_message_complete(self) -> None:
-        self._owes_request = False
-        super().on_message_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._owes_request = False
-        super().handle_websocket_upgrade()
-
-    def close_if_dawdling(self) -> None:
-        if self._owes_request and not self.transport.is_closing():
-            self.transport.close()
+    http_connections_max: int = HTTP_CONNECTIONS_MAX
 
 
 class Listener:
-    """uvicorn inside our own loop: no signal handlers and no lifespan of its own."""
+    """uvicorn inside our own loop: no signal handlers, no lifespan and no ticking task of its own."""
 
     def __init__(self, settings: ListenerSettings, app: Any, doors: Doors) -> None:
         self._settings = settings
         self._dawdlers = _Dawdlers(settings.request_seconds_max)
-        protocol = type("HttpProtocol", (_HttpProtocol,), {"dawdlers": self._dawdlers})
+        bounds = {
+            "dawdlers": self._dawdlers,
+            "doors": doors,
+            "connections_max": settings.sockets.connections_max + settings.http_connections_max,
+        }
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=protocol,
+                http=type("HttpProtocol", (_HttpProtocol,), bounds),
                 ws=websocket_factory(doors, settings.sockets),  # type: ignore[arg-type]
                 lifespan="off",
                 access_log=False,
@@ -98,11 +65,9 @@ class Listener:
                 date_header=False,
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=2,
-                h11_max_incomplete_event_size=16_384,
             )
         )
-        self._socket: socket.socket | None = None
-        self._main: asyncio.Task[None] | None = None
+        self._started = False
 
     async def start(self) -> str:
         """Listen; the base URL. Raises OSError where the address cannot be had."""
@@ -114,38 +79,149 @@ class Listener:
             listening.bind((settings.host, settings.port))
             listening.listen(BACKLOG)
             listening.setblocking(False)
+            port = listening.getsockname()[1]
+            config = self._server.config
+            config.load()
+            self._server.lifespan = config.lifespan_class(config)
+            await self._server.startup(sockets=[listening])
         except BaseException:
             listening.close()
             raise
-        self._socket = listening
-        config = self._server.config
-        config.load()
-        self._server.lifespan = config.lifespan_class(config)
-        await self._server.startup(sockets=[listening])
-        self._main = asyncio.create_task(self._server.main_loop())
+        self._started = True
         host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
-        return f"http://{host}:{listening.getsockname()[1]}"
+        return f"http://{host}:{port}"
 
     async def stop_accepting(self) -> None:
-        """Close the port; connections stay."""
-        for server in self._server.servers:
-            server.close()
-        if self._socket is not None:
-            self._socket.close()
+        """Close the port; connections stay. Does nothing where `start` did not come that far."""
+        if self._started:
+            for server in self._server.servers:
+                server.close()
 
     async def close(self) -> None:
         """Let HTTP requests under way finish, then close what is left."""
         self._dawdlers.close()
-        if self._main is None:
+        if not self._started:
             return
+        self._started = False
         self._server.should_exit = True
-        await self._main
         with contextlib.suppress(asyncio.TimeoutError):
             await self._server.shutdown(sockets=[])
+        for left in list(self._server.server_state.connections):
+            left.transport.abort()
+
+
+class _Dawdlers:
+    """Connections that owe the rest of a request, the oldest debt first: one timer for all."""
+
+    def __init__(self, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._due: dict[_HttpProtocol, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def owes(self, protocol: "_HttpProtocol") -> None:
+        """From now on, unless it does already."""
+        loop = asyncio.get_running_loop()
+        self._due.setdefault(protocol, loop.time() + self._seconds_max)
+        if self._timer is None:
+            self._timer = loop.call_later(SWEEP_S, self._sweep)
+
+    def settled(self, protocol: "_HttpProtocol") -> None:
+        self._due.pop(protocol, None)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        overdue = []
+        for protocol, due in self._due.items():
+            if due > loop.time():
+                break
+            overdue.append(protocol)
+        for protocol in overdue:
+            self.settled(protocol)
+            protocol.transport.close()
+        self._timer = loop.call_later(SWEEP_S, self._sweep) if self._due else None
+
+
+class _TooManyAhead(Exception):
+    """More requests were sent ahead than are kept."""
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds: on the time a request takes to come, on its head, and on connections."""
+
+    dawdlers: _Dawdlers
+    doors: Doors
+    connections_max: int
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._in_head = True
+        self._head_bytes = 0
+        if len(self.connections) + self.doors.connections > self.connections_max:
+            self._turn_away(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "try again later")
+        else:
+            self.dawdlers.owes(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        # Whatever comes belongs to a request, if only to its line: `on_message_complete` says when that is whole.
+        self.dawdlers.owes(self)
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._turn_away(status, "head_too_large", f"at most {HEAD_BYTES_MAX} bytes")
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise _TooManyAhead
+        self._in_head = True
+        self._head_bytes = 0
+        self.dawdlers.owes(self)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.dawdlers.settled(self)
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.dawdlers.settled(self)
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the transport over, as uvicorn does, but with the headers that matter only, and keeping nothing."""
+        self.dawdlers.settled(self)
+        self.connections.discard(self)
+        make: Any = self.ws_protocol_class
+        opened = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        opened.connection_made(self.transport)
+        opened.data_received(request_bytes(self.scope["method"].encode(), self.url, self.headers))
+        self.transport.set_protocol(opened)
+        # Parser and protocol hold one another: left alone, they would stay until a collection.
+        self.parser = None  # type: ignore[assignment]
+
+    def send_400_response(self, msg: str) -> None:
+        self._turn_away(HTTPStatus.BAD_REQUEST, "bad_request", "not a request of HTTP/1.1")
+
+    def _turn_away(self, status: HTTPStatus, code: str, detail: str) -> None:
+        self.transport.write(problem_response(status, code, detail))
+        self.transport.close()
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; what it now is."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Raise the soft limit of open files to the hard one, where the system lets us; what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        return soft
     return hard

@@ -1,13 +1,11 @@
 """WebSockets on uvicorn's port: picows parses, a connection answers, ready frames go straight to the transport."""
 
 import asyncio
-import json
 import logging
 import struct
+import sys
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 from multidict import CIMultiDict
@@ -23,19 +21,45 @@ from picows import (
 )
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
-from folkmoot.gateway.connection import Connection
+from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.protocol.codec import CODECS, Codec
 from folkmoot.protocol.limits import FRAME_BYTES_MAX
 
-PATH: Final = "/v1/socket"
-READ_BUFFER_BYTES: Final = 512
-PARSED_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
-"""A frame up to here is read and answered with `frame_too_large`; a larger one is cut off at its header, with 1009."""
+__all__ = ["PATH", "Doors", "Socket", "SocketSettings", "WebSocketOutlet", "text_frame", "websocket_factory"]
 
 CLOSE_WAIT_S: Final = 1.0
+SLICE_BYTES: Final = 1_024
+"""What picows is fed at once. It doubles its buffer whenever that is full, for good: so only a long frame fills it."""
+
+EXTRAS_PER_SECOND_MAX: Final = 1_000
+"""Pings, pongs and fragments, which no event's rate covers. More, and the connection ends with `flood`."""
+
 _PING: Final = b"\x89\x00"
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
+_NO_LIMIT: Final = 2**62
+
+_log = logging.getLogger(__name__)
+
+
+class Driven(Protocol):
+    """A connection, as a transport drives it. None of these raises for what a client does."""
+
+    heard: int
+
+    def receive(self, payload: bytes, /) -> None: ...
+
+    def sign_of_life(self) -> None:
+        """Sets `heard` to the wheel's tick, which is a second."""
+
+    def paused(self) -> None: ...
+
+    def resumed(self) -> None: ...
+
+    def lost(self) -> None: ...
+
+    def end(self, code: str, detail: str = "") -> None:
+        """Say goodbye with `code` and close the outlet."""
 
 
 class Doors(Protocol):
@@ -44,7 +68,7 @@ class Doors(Protocol):
     @property
     def connections(self) -> int: ...
 
-    def open(self, outlet: Outlet) -> Connection: ...
+    def open(self, outlet: Outlet, /) -> Driven: ...
 
 
 class SocketSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,15 +93,14 @@ def text_frame(payload: bytes) -> bytes:
 class WebSocketOutlet:
     """`Outlet` over one WebSocket. `write` is the transport's own method: nothing stands between it and the fan-out."""
 
-    __slots__ = ("_closing", "_loop", "_transport", "codec", "peer", "wire", "write")
+    __slots__ = ("_closing", "_transport", "codec", "peer", "wire", "write")
 
     def __init__(self, transport: asyncio.Transport, codec: Codec) -> None:
         self.codec = codec
-        self.wire = f"ws:{codec.subprotocol}"
+        self.wire = sys.intern(f"ws:{codec.subprotocol}")
         self.peer = str((transport.get_extra_info("peername") or ("",))[0])
         self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
         self._closing = False
 
     def frame(self, payload: bytes, /) -> bytes:
@@ -87,8 +110,13 @@ class WebSocketOutlet:
         return self._transport.get_write_buffer_size()
 
     def ping(self) -> None:
-        if not self._closing and not self._transport.is_closing():
-            self._transport.write(_PING)
+        if not self._transport.is_closing():
+            self.write(_PING)
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping, whose payload has at most 125 bytes."""
+        if not self._transport.is_closing():
+            self.write(struct.pack("!BB", 0x8A, len(payload)) + payload)
 
     def close(self, code: int, reason: str) -> None:
         if self._closing:
@@ -100,7 +128,7 @@ class WebSocketOutlet:
         body = struct.pack("!H", code) + reason.encode()[:120]
         self._transport.write(struct.pack("!BB", 0x88, len(body)) + body)
         # The other end has a moment to read why and to answer: a reset at once could take the reason with it.
-        self._loop.call_later(CLOSE_WAIT_S, self._let_go)
+        asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._let_go)
 
     def gone(self) -> None:
         """The socket is no more: later writes go nowhere."""
@@ -109,54 +137,59 @@ class WebSocketOutlet:
 
     def _let_go(self) -> None:
         if self._transport.get_write_buffer_size():
+            # It reads nothing: what waits for it would wait for ever.
             self._transport.abort()
         else:
             self._transport.close()
 
 
-class Socket(WSListener):
-    """What picows tells of one WebSocket, passed on to its connection."""
+class Socket(WSListener, asyncio.Protocol):
+    """One WebSocket: what the event loop drives and what picows tells, in one object to keep an idle one small.
 
-    def __init__(self, doors: Doors, codec: Codec, settings: SocketSettings) -> None:
+    The loop reads into one buffer for all sockets and hands over bytes, since this is a plain protocol; picows' own
+    would keep a buffer each. A frame that is too long is noticed by its length so far, before picows has held it all.
+    """
+
+    __slots__ = (
+        "_connection", "_deaf", "_doors", "_extras", "_outlet", "_parts", "_picows", "_settings", "_transport",
+        "_unparsed",
+    )  # fmt: skip
+
+    def __init__(self, doors: Doors, settings: SocketSettings) -> None:
         self._doors = doors
-        self._codec = codec
         self._settings = settings
         self._outlet: WebSocketOutlet | None = None
         self._transport: asyncio.Transport | None = None
-        self._connection: Connection | None = None
+        self._connection: Driven | None = None
         self._parts: bytearray | None = None
+        self._unparsed = 0
+        self._extras = 0
+        self._deaf = False
+        self._picows = _parser(self._accept)
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        # An idle connection keeps nothing of how it came to be.
-        transport.request.headers = _NO_HEADERS
-        transport.response.headers = _NO_HEADERS
-        raw = transport.underlying_transport
-        raw.set_write_buffer_limits(self._settings.write_bytes_high, self._settings.write_bytes_low)
-        self._transport = raw
-        self._outlet = WebSocketOutlet(raw, self._codec)
-        self._connection = self._doors.open(self._outlet)
+    # What the event loop calls.
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        connection = self._connection
-        if connection is None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._picows.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        picows = self._picows
+        if picows is None or self._deaf:
             return
-        connection.sign_of_life()
-        kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin and self._parts is None:
-            connection.receive(frame.get_payload_as_bytes())
-        elif kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            self._assemble(connection, frame)
-        elif kind == WSMsgType.BINARY:
-            connection.end("bad_event", "this sub-protocol has text frames only")
-        elif kind == WSMsgType.CLOSE:
-            self._answer_close()
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        if self._outlet is not None:
-            self._outlet.gone()
-        if self._connection is not None:
-            self._connection.lost()
-        self._connection = None
+        view = memoryview(data)
+        while view:
+            buffer = picows.get_buffer(-1)
+            count = min(len(buffer), len(view), SLICE_BYTES)
+            buffer[:count] = view[:count]
+            view = view[count:]
+            self._unparsed += count
+            picows.buffer_updated(count)
+            if self._unparsed > FRAME_BYTES_MAX + SLICE_BYTES and self._connection is not None:
+                self._fail(self._connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
+            # Not a WebSocket frame: picows has said so, and closes in a moment.
+            if self._deaf or picows.transport.is_close_frame_sent:
+                self._deaf = True
+                return
 
     def pause_writing(self) -> None:
         if self._connection is not None and self._transport is not None:
@@ -166,109 +199,146 @@ class Socket(WSListener):
 
     def resume_writing(self) -> None:
         if self._connection is not None and self._transport is not None:
-            self._transport.resume_reading()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
             self._connection.resumed()
 
-    def _assemble(self, connection: Connection, frame: WSFrame) -> None:
-        if (frame.msg_type == WSMsgType.TEXT) != (self._parts is None):
-            connection.end("bad_event", "a fragment out of place")
+    def connection_lost(self, exc: Exception | None) -> None:
+        picows, connection = self._picows, self._connection
+        self._picows = self._connection = None
+        if self._outlet is not None:
+            self._outlet.gone()
+        picows.connection_lost(exc)
+        if connection is not None:
+            connection.lost()
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        # An idle connection keeps nothing of how it came to be.
+        request = transport.request
+        request.method, request.path, request.version, request.headers = b"GET", b"", b"", _NO_HEADERS
+        raw = transport.underlying_transport
+        raw.set_write_buffer_limits(self._settings.write_bytes_high, self._settings.write_bytes_low)
+        assert self._outlet is None
+        self._unparsed = 0
+        self._transport = raw
+        self._outlet = WebSocketOutlet(raw, CODECS[transport.response.headers["Sec-WebSocket-Protocol"]])
+        try:
+            self._connection = self._doors.open(self._outlet)
+        except Exception:
+            _log.exception("a connection could not be opened")
+            self._outlet.close(1011, "")
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._unparsed = 0
+        connection = self._connection
+        if connection is None or self._deaf:
             return
-        parts = self._parts = self._parts or bytearray()
+        try:
+            self._take(connection, frame)
+        except Exception:
+            # Of the server's making; picows would close without a word to the logs.
+            _log.exception("a frame could not be taken")
+            connection.end("server_error")
+
+    def _take(self, connection: Driven, frame: WSFrame) -> None:
+        before = connection.heard
+        connection.sign_of_life()
+        if connection.heard != before:
+            self._extras = 0
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._fail(connection, "bad_event", "no extension was agreed on")
+        elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
+            connection.receive(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.BINARY:
+            self._fail(connection, "bad_event", "this sub-protocol has text frames only")
+        elif kind == WSMsgType.CLOSE:
+            self._answer_close()
+        else:
+            self._take_extra(connection, frame)
+
+    def _take_extra(self, connection: Driven, frame: WSFrame) -> None:
+        self._extras += 1
+        if self._extras > EXTRAS_PER_SECOND_MAX:
+            self._fail(connection, "flood", "too many pings or fragments")
+        elif frame.msg_type == WSMsgType.PING:
+            if self._outlet is not None:
+                self._outlet.pong(frame.get_payload_as_bytes())
+        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
+            self._assemble(connection, frame)
+
+    def _assemble(self, connection: Driven, frame: WSFrame) -> None:
+        if (frame.msg_type == WSMsgType.TEXT) != (self._parts is None):
+            self._fail(connection, "bad_event", "a fragment out of place")
+            return
+        parts = self._parts if self._parts is not None else bytearray()
         parts += frame.get_payload_as_bytes()
+        self._parts = None if frame.fin else parts
         if len(parts) > FRAME_BYTES_MAX:
-            self._parts = bytearray()
-            connection.end("frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
+            self._fail(connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
         elif frame.fin:
-            self._parts = None
             connection.receive(bytes(parts))
 
+    def _fail(self, connection: Driven, code: str, detail: str) -> None:
+        """End the connection and hear nothing more. What still comes is read and dropped: a reset could hide why."""
+        self._deaf = True
+        self._parts = None
+        connection.end(code, detail)
+
     def _answer_close(self) -> None:
+        self._deaf = True
         if self._outlet is not None and self._transport is not None:
             self._outlet.close(1000, "")
             self._transport.close()
 
-
-class _Protocol(WSProtocol):  # type: ignore[misc]
-    """picows' protocol, fed by uvicorn with the bytes of the request that it has already read."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            buffer = self.get_buffer(-1)
-            count = min(len(buffer), len(view))
-            buffer[:count] = view[:count]
-            self.buffer_updated(count)
-            view = view[count:]
+    def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        terms = Terms(connections_max=self._settings.connections_max, origins=self._settings.origins)
+        verdict = judge(request, terms, self._doors.connections)
+        if isinstance(verdict, Refusal):
+            return WSUpgradeResponseWithListener(verdict.response(), None)
+        return WSUpgradeResponseWithListener(_ACCEPTED[verdict.subprotocol], self)
 
 
-def websocket_factory(doors: Doors, settings: SocketSettings) -> Callable[..., asyncio.BufferedProtocol]:
+def websocket_factory(doors: Doors, settings: SocketSettings) -> Callable[..., Socket]:
     """What uvicorn's `ws=` takes: it makes the protocol of a connection that asked to be upgraded."""
 
-    def accept(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        refusal, codec = _judge(request, doors, settings)
-        if refusal is not None or codec is None:
-            return WSUpgradeResponseWithListener(refusal, None)  # type: ignore[arg-type]
-        response = WSUpgradeResponse.create_101_response(extra_headers={"Sec-WebSocket-Protocol": codec.subprotocol})
-        return WSUpgradeResponseWithListener(response, Socket(doors, codec, settings))
-
-    def make(**_: Any) -> asyncio.BufferedProtocol:
-        protocol: asyncio.BufferedProtocol = _Protocol(
-            None,  # host and path: a client's
-            None,
-            False,  # is_client_side
-            accept,
-            _QUIET,
-            True,  # disconnect_on_exception
-            None,  # no timer a handshake: the listener's bound on requests covers it
-            False,  # no pings of picows' own, each a task: one wheel pings all
-            0,
-            0,
-            WSAutoPingStrategy.PING_WHEN_IDLE,
-            True,  # pings are answered
-            PARSED_BYTES_MAX,
-            None,
-            READ_BUFFER_BYTES,
-        )
-        return protocol
+    def make(**_: Any) -> Socket:
+        return Socket(doors, settings)
 
     return make
 
 
-def _judge(
-    request: WSUpgradeRequest, doors: Doors, settings: SocketSettings
-) -> tuple[WSUpgradeResponse | None, Codec | None]:
-    path = request.path.decode("ascii", "replace")
-    if path != PATH:
-        return _problem(HTTPStatus.NOT_FOUND, "not_found", f"the socket is at {PATH}, and takes no query"), None
-    if not _origin_allowed(request.headers, settings.origins):
-        return _problem(HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not connect"), None
-    if doors.connections >= settings.connections_max:
-        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "try again later"), None
-    offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    codec = next((CODECS[name] for name in offered if name in CODECS), None)
-    if codec is None:
-        known = ", ".join(CODECS)
-        return _problem(HTTPStatus.BAD_REQUEST, "unsupported_version", f"offer a sub-protocol of: {known}"), None
-    return None, codec
+def _parser(accept: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]) -> Any:
+    return WSProtocol(
+        None,  # host and path: a client's
+        None,
+        False,  # is_client_side
+        accept,
+        _QUIET,
+        True,  # disconnect_on_exception
+        None,  # no timer a handshake: it comes whole, from uvicorn
+        False,  # no pings of picows' own, each a task: one wheel pings all
+        0,
+        0,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # pings are answered here, where they are counted
+        _NO_LIMIT,  # its own bound would close with a code of its own, and hold what comes meanwhile
+        None,
+        0,  # the least read buffer that it makes
+    )
 
 
-def _origin_allowed(headers: "CIMultiDict[str]", origins: tuple[str, ...] | None) -> bool:
-    """A program sends no Origin; a page's has to be listed or, where nothing is, the host's own."""
-    origin = headers.get("Origin")
-    if origin is None:
-        return True
-    if origins is not None:
-        return "*" in origins or origin in origins
-    return urlsplit(origin).netloc == headers.get("Host", "")
-
-
-def _problem(status: HTTPStatus, code: str, detail: str) -> WSUpgradeResponse:
-    body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status, "code": code, "detail": detail})
-    headers = {"Content-Type": "application/problem+json"}
-    response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(status, body.encode(), headers)
+def _accepted(codec: Codec) -> WSUpgradeResponse:
+    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(
+        extra_headers={"Sec-WebSocket-Protocol": codec.subprotocol}
+    )
     return response
+
+
+# One answer for all who speak a codec: picows sets its own header in it and makes bytes of it in the same step.
+_ACCEPTED: Final = {codec.subprotocol: _accepted(codec) for codec in CODECS.values()}
 
 
 def _ignore(_: bytes) -> None:
@@ -279,5 +349,6 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
     """picows makes a logger for every connection unless it is handed something else: this one is shared."""
 
 
-_QUIET: Final = _Quiet(logging.getLogger("folkmoot.websocket"), {})
-logging.getLogger("folkmoot.websocket").setLevel(logging.CRITICAL)
+# What picows has to say is a client's doing: it would let any client fill the logs.
+_QUIET: Final = _Quiet(logging.getLogger("folkmoot.picows"), {})
+_QUIET.setLevel(logging.CRITICAL)

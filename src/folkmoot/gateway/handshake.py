@@ -1,0 +1,94 @@
+"""The WebSocket handshake: which requests for one are accepted, and with which codec."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from multidict import CIMultiDict
+from picows import WSUpgradeRequest, WSUpgradeResponse
+
+from folkmoot.gateway.problem import MEDIA_TYPE, problem
+from folkmoot.protocol.codec import CODECS, Codec
+
+PATH: Final = "/v1/socket"
+_READ: Final = (b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol")
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request is judged by. `origins` None: pages of the server's own host only."""
+
+    connections_max: int
+    origins: tuple[str, ...] | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request is turned away."""
+
+    status: HTTPStatus
+    code: str
+    detail: str
+
+    def response(self) -> WSUpgradeResponse:
+        headers = {"Content-Type": MEDIA_TYPE}
+        if self.status is HTTPStatus.UPGRADE_REQUIRED:
+            headers |= {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
+        body = problem(self.status, self.code, self.detail)
+        response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(self.status, body, headers)
+        return response
+
+
+def judge(request: WSUpgradeRequest, terms: Terms, connections: int) -> Codec | Refusal:
+    """The codec to speak, or why not. `connections` are open already."""
+    headers: CIMultiDict[str] = request.headers
+    if request.path != PATH.encode():
+        # A query would be where a token ends up in the logs of everything on the way.
+        return Refusal(HTTPStatus.NOT_FOUND, "not_found", f"the socket is at {PATH}, and takes no query")
+    if headers.get("Sec-WebSocket-Version", "").strip() != "13":
+        return Refusal(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "WebSocket version 13 is spoken here")
+    if not _is_key(headers.get("Sec-WebSocket-Key", "").strip()):
+        return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "Sec-WebSocket-Key is not 16 bytes in base64")
+    if not origin_allowed(headers.get("Origin"), headers.get("Host", ""), terms.origins):
+        return Refusal(HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not connect")
+    if connections >= terms.connections_max:
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "try again later")
+    offered = [name.strip() for line in headers.getall("Sec-WebSocket-Protocol", []) for name in line.split(",")]
+    codec = next((CODECS[name] for name in offered if name in CODECS), None)
+    if codec is None:
+        known = ", ".join(CODECS)
+        return Refusal(HTTPStatus.BAD_REQUEST, "unsupported_version", f"offer a sub-protocol of: {known}")
+    return codec
+
+
+def origin_allowed(origin: str | None, host: str, origins: tuple[str, ...] | None) -> bool:
+    """A program sends no Origin; a page's has to be listed or, where nothing is, be of the host asked for."""
+    if origin is None:
+        return True
+    if origins is not None:
+        return "*" in origins or origin in origins
+    try:
+        own = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return own != "" and own.lower() == host.strip().lower()
+
+
+def request_bytes(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The request, with only the headers that are judged.
+
+    Cookies and the like would grow the read buffer for as long as the connection lives; and whoever calls this has seen
+    `upgrade` among the words of Connection, where a browser may have others beside it.
+    """
+    lines = [method + b" " + url + b" HTTP/1.1", b"Upgrade: websocket", b"Connection: Upgrade"]
+    lines += [name + b": " + value for name, value in headers if name in _READ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.encode("ascii"), validate=True)) == 16
+    except (UnicodeEncodeError, binascii.Error):
+        return False
