@@ -122,17 +122,32 @@ def test_waits_grow_with_each_try_and_are_jittered() -> None:
 
 @pytest.mark.parametrize("code", ["rate_limited", "window_full", "draining"])
 def test_these_hold_the_whole_connection_and_narrow_it(code: str) -> None:
-    box = outbox(*[send(number, f"g{number}") for number in range(100)])
+    box = outbox(*[send(number, f"g{number}") for number in range(100)], draw=lambda: 1.0)
     assert len(box.due(0.0)) == SENDS_UNANSWERED_MAX
     for number in range(SENDS_UNANSWERED_MAX):
         box.undecided(undecided(f"g{number}{number}", code, 20), 0.0)
     assert box.due(0.01) == []
-    assert len(box.due(0.02)) == 1
-    for _ in range(10):
-        answered = next(iter(box._flying))
-        box.accepted(accepted(answered))
-        box.due(0.02)
-    assert len(box._flying) == 11
+    again = box.due(0.02)
+    assert len(again) == SENDS_UNANSWERED_MAX // 2
+    box.accepted(accepted(again[0].id))
+    for one in again[1:]:
+        box.undecided(undecided(one.id, code, 20), 0.03)
+    assert len(box.due(0.06)) == (SENDS_UNANSWERED_MAX // 2 + 1) // 2
+
+
+def test_holds_grow_while_nothing_is_accepted() -> None:
+    box = outbox(send(1), draw=lambda: 1.0)
+    now_s, waits = 0.0, []
+    for _ in range(5):
+        assert ids(box.due(now_s)) == [("g1", None)]
+        box.undecided(undecided("g1", "rate_limited", 20), now_s)
+        box.due(now_s)
+        assert box.next_at is not None
+        waits.append(box.next_at - now_s)
+        now_s = box.next_at
+    assert waits[0] == pytest.approx(0.02)
+    assert waits[1:] == sorted(waits[1:])
+    assert waits[-1] > 1.0
 
 
 def test_so_many_unanswered_and_no_more() -> None:

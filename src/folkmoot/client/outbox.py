@@ -78,6 +78,7 @@ class Outbox:
         self._number = 0
         self._hold_until = 0.0
         self._holds = 0
+        self._held_number = 0
         self._joinless: dict[GroupId, int] = {}
         for send in kept:
             self._put(send)
@@ -130,7 +131,7 @@ class Outbox:
         """A new connection: everything is sent again, in order."""
         self._flying.clear()
         self._flying_max = SENDS_UNANSWERED_MAX
-        self._hold_until, self._holds, self._number = 0.0, 0, 0
+        self._hold_until, self._holds, self._held_number, self._number = 0.0, 0, 0, 0
         for item in self._items.values():
             item.number, item.retry_at, item.parked = 0, 0.0, False
 
@@ -215,9 +216,7 @@ class Outbox:
         if event.code == "out_of_turn":
             return  # Once the one before it is answered, or was sent again.
         if event.code in _OF_THE_CONNECTION:
-            self._holds += 1
-            self._flying_max = max(1, self._flying_max // 2)
-            self._hold_until = max(self._hold_until, now_s + wait_s + self._jitter_s(self._holds))
+            self._hold(item.number, now_s, wait_s)
             return
         if event.code == "not_taken":
             item.not_taken += 1
@@ -268,6 +267,16 @@ class Outbox:
                 return
             self.resent += 1
             self._land(item)
+
+    def _hold(self, number: int, now_s: float, wait_s: float) -> None:
+        """Send nothing for a while, then fewer at once. What was sent before the hold began says nothing new."""
+        if number > self._held_number:
+            self._held_number = self._number
+            self._flying_max = max(1, self._flying_max // 2)
+            self._holds += 1
+            # The first hold is as long as it was told; those with no send accepted in between grow.
+            wait_s += self._jitter_s(self._holds) if self._holds > 1 else 0.0
+        self._hold_until = max(self._hold_until, now_s + wait_s)
 
     def _land(self, item: _Item) -> None:
         self._flying.pop(item.send.send_id, None)
