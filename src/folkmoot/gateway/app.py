@@ -1,19 +1,28 @@
 """The HTTP side: health, metrics and a first page. What is asked for is handed in, so it depends on no role."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
 
-HEADERS = {
+from folkmoot.gateway.problem import MEDIA_TYPE, problem
+
+BODY_BYTES_MAX: Final = 65_536
+"""Of a request. A longer one is answered 413."""
+
+HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+_log = logging.getLogger(__name__)
 
 
 def build_app(*, ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]], version: str) -> Litestar:
@@ -42,17 +51,29 @@ def build_app(*, ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, s
     return Litestar(
         [index, healthz, readyz, read_metrics],
         openapi_config=None,
-        exception_handlers={HTTPException: _problem},
+        exception_handlers={HTTPException: _http_problem, Exception: _fault},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
         logging_config=None,
-        request_max_body_size=65_536,
+        request_max_body_size=BODY_BYTES_MAX,
     )
 
 
-def _problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[Mapping[str, Any]]:
-    body = {"type": "about:blank", "title": error.detail, "status": error.status_code, "code": _code(error.status_code)}
-    return Response(body, status_code=error.status_code, media_type="application/problem+json")
+def _http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    return _problem(error.status_code, error.detail)
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    # The path only: a query may hold what no log should.
+    _log.error("a request failed", exc_info=error, extra={"path": request.url.path[:200]})
+    return _problem(500, "")
+
+
+def _problem(status: int, detail: str) -> Response[bytes]:
+    known = HTTPStatus(status)
+    body = problem(known, _code(status), "" if detail == known.phrase else detail)
+    return Response(body, status_code=status, media_type=MEDIA_TYPE)
 
 
 def _code(status: int) -> str:
-    return {404: "not_found", 405: "not_allowed"}.get(status, "bad_request" if status < 500 else "server_error")
+    known = {404: "not_found", 405: "method_not_allowed", 413: "too_long"}
+    return known.get(status, "bad_request" if status < 500 else "server_error")

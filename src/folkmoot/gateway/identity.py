@@ -1,10 +1,11 @@
 """Who a token is for: JWTs whose algorithm is fixed by the key, never by the token."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import jwt
 import msgspec
@@ -12,9 +13,12 @@ import msgspec
 from folkmoot.model.ids import DeviceId, UserId, is_name
 from folkmoot.protocol.limits import TOKEN_CHARS_MAX
 
-LEEWAY_S = 5
-SECRET_BYTES = 48
-SECRET_FILE = "secret.key"
+LEEWAY_S: Final = 5
+"""How far a token's maker may be ahead of us. Its end is kept to the second: a late one is only asked for again."""
+
+SECRET_BYTES: Final = 48
+SECRET_BYTES_MIN: Final = 32
+SECRET_FILE: Final = "secret.key"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -38,6 +42,10 @@ class SecretUnsafe(Exception):
     """The secret's file can be read by others, or holds no secret: the server does not start with it."""
 
 
+class KeyUnusable(ValueError):
+    """The key is not one of its algorithm, or is too short. The key itself is never in the text."""
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """What signs tokens: for HS256 a secret of at least 32 bytes, for EdDSA a public key in PEM."""
 
@@ -50,10 +58,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verifier:
-    """Checks tokens against keys. A token's `kid` may name one of them; its `alg` has no say."""
+    """Checks tokens against keys. A token's `kid` may name one of them; its `alg` has no say.
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    A token without `exp` would be good for ever, and nothing could take it back: it is refused unless asked for.
+    """
+
+    def __init__(self, keys: Sequence[Key], *, expiry_required: bool = True) -> None:
+        """Raises KeyUnusable."""
         self._keys = [(key, _usable(key)) for key in keys]
+        self._expiry_required = expiry_required
 
     def verify(self, token: str, *, now_ms: int) -> Identity:
         """The identity in `token`. Raises TokenRefused."""
@@ -68,6 +81,8 @@ class Verifier:
                 continue
             claims = _claims(token, usable, key.algorithm)
             if claims is not None:
+                if self._expiry_required and claims.get("exp") is None:
+                    raise TokenRefused("token_invalid", "it has no exp")
                 return _identity(claims, now_ms)
         raise TokenRefused("token_invalid", "not signed by a key of this server")
 
@@ -76,20 +91,9 @@ def secret_of(data_dir: Path) -> bytes:
     """The secret of an embedded server, made at its first start and readable by its owner only. Raises SecretUnsafe."""
     path = data_dir / SECRET_FILE
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise SecretUnsafe(f"{path.name} can be read by others: chmod 600 it, and make new tokens") from None
-        secret = path.read_bytes().strip()
-        if len(secret) < 32:
-            raise SecretUnsafe(f"{path.name} is shorter than 32 bytes: remove it to have a new one made") from None
-        return secret
-    secret = os.urandom(SECRET_BYTES).hex().encode()
-    with os.fdopen(handle, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-    return secret
+        return _read_secret(path, os.O_RDONLY) or _read_secret(path, os.O_RDWR)
+    except FileNotFoundError:
+        return _read_secret(path, os.O_RDWR | os.O_CREAT)
 
 
 def mint(secret: bytes, user: UserId, *, device: DeviceId = "", lifetime_s: int, now_ms: int) -> str:
@@ -101,12 +105,36 @@ def mint(secret: bytes, user: UserId, *, device: DeviceId = "", lifetime_s: int,
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
+def _read_secret(path: Path, flags: int) -> bytes:
+    """The secret; made where the file is empty, as one is whose maker was killed. `b""` if it may only be read."""
+    handle = os.open(path, flags, 0o600)
+    # Whoever comes while it is being made waits for it, be it another process.
+    with os.fdopen(handle, "rb" if flags == os.O_RDONLY else "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if flags == os.O_RDONLY else fcntl.LOCK_EX)
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            raise SecretUnsafe(f"{path.name} can be read by others: chmod 600 it, and make new tokens")
+        secret = file.read().strip()
+        if secret and len(secret) < SECRET_BYTES_MIN:
+            raise SecretUnsafe(
+                f"{path.name} is shorter than {SECRET_BYTES_MIN} bytes: remove it to have a new one made"
+            )
+        if not secret and flags != os.O_RDONLY:
+            secret = os.urandom(SECRET_BYTES).hex().encode()
+            file.seek(0)
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+    return secret
+
+
 def _usable(key: Key) -> Any:
     # Parsed once: a PEM costs more than a verification.
-    algorithm = jwt.get_algorithm_by_name(key.algorithm)
-    if key.algorithm == "HS256" and len(key.material) < 32:
-        raise SecretUnsafe("an HS256 secret has at least 32 bytes")
-    return algorithm.prepare_key(key.material)
+    if key.algorithm == "HS256" and len(key.material) < SECRET_BYTES_MIN:
+        raise KeyUnusable(f"an HS256 secret has at least {SECRET_BYTES_MIN} bytes")
+    try:
+        return jwt.get_algorithm_by_name(key.algorithm).prepare_key(key.material)
+    except (jwt.InvalidKeyError, ValueError, TypeError) as error:
+        raise KeyUnusable(f"not a key for {key.algorithm}") from error
 
 
 def _claims(token: str, usable: Any, algorithm: str) -> dict[str, Any] | None:

@@ -2,12 +2,17 @@
 
 import heapq
 import itertools
+import logging
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from folkmoot.ports.clock import Clock
 
-TICK_S = 1.0
+TICK_S: Final = 1.0
+STALE_EXPIRIES_MAX: Final = 1_000
+"""Expiries of connections renewed or closed since, beside twice as many as are live: past this they are swept."""
+
+_log = logging.getLogger(__name__)
 
 
 class Timed(Protocol):
@@ -27,7 +32,8 @@ class Wheel:
         self.now = 0
         self._clock = clock
         self._interval = max(1, round(ping_interval_s / TICK_S))
-        self._hello_ticks = max(1, round(hello_seconds / TICK_S))
+        # One more than the time has: a connection may open just before a tick, and is owed all of it.
+        self._hello_ticks = 1 + max(1, round(hello_seconds / TICK_S))
         self._slots: list[dict[Timed, None]] = [{} for _ in range(self._interval)]
         self._slot_of: dict[Timed, int] = {}
         self._next_slot = 0
@@ -71,7 +77,11 @@ class Wheel:
         """Tick for ever."""
         while True:
             await self._clock.sleep(TICK_S)
-            self.tick()
+            try:
+                self.tick()
+            except Exception:
+                # One connection's fault must not be the end of all deadlines.
+                _log.exception("a tick failed")
 
     def tick(self) -> None:
         """One second has passed."""
@@ -94,6 +104,6 @@ class Wheel:
             # An older expiry of a renewed or closed connection says nothing any more.
             if self._expires.get(connection) == expires_ms:
                 connection.expire("token_expired")
-        if len(self._expiries) > 1_000 + 2 * len(self._expires):
+        if len(self._expiries) > STALE_EXPIRIES_MAX + 2 * len(self._expires):
             self._expiries = [(ms, next(self._order), connection) for connection, ms in self._expires.items()]
             heapq.heapify(self._expiries)

@@ -23,13 +23,13 @@ def _reason(text: str, **bounds: Any) -> Meta:
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process's settings. Defaults are for one machine that other machines do not reach."""
 
-    host: Annotated[str, _reason("The address to listen on; the default is reached from this machine only.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str, _reason("The address to listen on; the default is reached from this machine only.", min_length=1)
+    ] = "127.0.0.1"
     port: Annotated[int, _reason("The one port for everything; 0 takes one that is free.", ge=0, le=65_535)] = 8420
-    data_dir: Annotated[str, _reason("Where the store, its reserve and the secret are; made if it is not there.")] = (
-        "data"
-    )
+    data_dir: Annotated[
+        str, _reason("Where the store, its reserve and the secret are; made if it is not there.", min_length=1)
+    ] = "data"
     log_level: Annotated[str, _reason("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
     log_json: Annotated[bool, _reason("One JSON object a line, for machines, instead of text for people.")] = False
 
@@ -123,9 +123,8 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
     names = set(Settings.__struct_fields__)
     values: dict[str, object] = {}
     sources = dict.fromkeys(Settings.__struct_fields__, "default")
-    layers: list[tuple[str, Mapping[str, object]]] = []
-    if toml is not None:
-        layers.append((toml.name, _read_toml(toml)))
+    file = {} if toml is None else _read_toml(toml)
+    layers: list[tuple[str, Mapping[str, object]]] = [("" if toml is None else toml.name, file)]
     variables = {
         k.removeprefix(ENVIRONMENT_PREFIX).lower(): v for k, v in env.items() if k.startswith(ENVIRONMENT_PREFIX)
     }
@@ -138,7 +137,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
         for name, value in layer.items():
             if name not in names:
                 raise SettingsError(f"{_where(source, name)}: there is no such setting")
-            values[name] = _converted(source, name, value)
+            values[name] = _converted(source, name, value, is_text=layer is not file and isinstance(value, str))
             sources[name] = _where(source, name)
     try:
         settings = msgspec.convert(values, Settings)
@@ -155,12 +154,13 @@ def reason_of(name: str) -> str:
     return next(str(meta.description) for meta in hint.__metadata__ if isinstance(meta, Meta))
 
 
-def _converted(source: str, name: str, value: object) -> object:
+def _converted(source: str, name: str, value: object, *, is_text: bool) -> object:
+    """The value as its setting has it: text from a variable or a flag is read, a file has types of its own."""
     hint = typing.get_type_hints(Settings, include_extras=True)[name]
     try:
-        if isinstance(value, str) and hint.__origin__ == tuple[str, ...]:
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return msgspec.convert(value, hint, strict=not isinstance(value, str))
+        if is_text and hint.__origin__ == tuple[str, ...]:
+            value = [part.strip() for part in str(value).split(",") if part.strip()]
+        return msgspec.convert(value, hint, strict=not is_text)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{_where(source, name)}: {error}") from error
 

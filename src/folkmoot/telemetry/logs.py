@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 NEVER_LOGGED: Final = frozenset(
     {"body", "text", "data", "token", "secret", "salt", "authorization", "payload", "frame"}
 )
+LEFT_OUT: Final = "(left out)"
 
 
 def configure(*, level: str, as_json: bool, stream: TextIO | None = None) -> None:
@@ -24,27 +25,29 @@ def configure(*, level: str, as_json: bool, stream: TextIO | None = None) -> Non
         without_contents,
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    final: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    if as_json:
+        final: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        # Its own tracebacks show local variables: messages and tokens among them.
+        plain = structlog.dev.plain_traceback
+        final = [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                final,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Its warnings are of what clients do: any of them could fill the logs.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def get_logger(name: str) -> Any:
@@ -54,6 +57,14 @@ def get_logger(name: str) -> Any:
 
 def without_contents(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor: whatever is named like a message's content or a secret is left out, wherever it came from."""
-    for name in NEVER_LOGGED & event.keys():
-        event[name] = "(left out)"
+    for name, value in event.items():
+        event[name] = _spared(name, value)
     return event
+
+
+def _spared(name: object, value: Any) -> Any:
+    if isinstance(name, str) and name.lower() in NEVER_LOGGED:
+        return LEFT_OUT
+    if isinstance(value, Mapping):
+        return {inner: _spared(inner, content) for inner, content in value.items()}
+    return value
