@@ -73,6 +73,8 @@ class Core:
         # Set while the connection has to be dropped: why.
         self.drop = ""
         self.refresh_at: float | None = None
+        # Whether anything but entries has happened since frames were taken: if not, there is nothing to look for.
+        self.is_stirred = True
         self._draw = draw
         self._acks = Acks(settings.window)
         self._marks = Marks()
@@ -94,6 +96,7 @@ class Core:
     def opened(self, token: str, now_s: float) -> None:
         """The link is up: say hello."""
         self._now_s = now_s
+        self.is_stirred = True
         self._session = ClientSession(JSON)
         self._heartbeat = Heartbeat(now_s)
         self._goodbye = None
@@ -123,7 +126,10 @@ class Core:
         event, waited = self._session.receive(frame)
         if type(event) is ev.EntryEvent:
             self.places.entry(event, len(frame), self._now_s)
+            if event.kind != kinds.MESSAGE:
+                self.is_stirred = True  # It may be the user's own join, for which sends wait.
             return
+        self.is_stirred = True
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -132,6 +138,7 @@ class Core:
     def invalid(self) -> None:
         """A frame was none: the connection is dropped and made anew."""
         self._invalid_frames += 1
+        self.is_stirred = True
         self.drop = "invalid frame"
 
     def lost(self, close_code: int, now_s: float) -> float:
@@ -158,17 +165,21 @@ class Core:
     def send(self, send: KeptSend) -> None:
         """Put a send into the outbox. Raises OutboxFull, SendRefused (`send_id_conflict`)."""
         self.outbox.add(send)
+        self.is_stirred = True
 
     def skip(self, group: GroupId, send_id: SendId) -> None:
         """Give a send up. Raises OutboxFull."""
         self.outbox.skip(group, send_id, self.places.join_of(group))
+        self.is_stirred = True
 
     def ask(self, request: Request) -> None:
         """Put a request. Raises RequestFailed."""
         self.requests.add(request)
+        self.is_stirred = True
 
     def mark_read(self, group: GroupId, seq: int, now_s: float) -> None:
         self._marks.move(group, seq, now_s)
+        self.is_stirred = True
 
     def committed(self, items: list[Item], now_s: float) -> None:
         """The application has these items, and the places after them are kept."""
@@ -208,6 +219,7 @@ class Core:
     def take_frames(self, now_s: float) -> list[bytes]:
         """What is to be written to the link now."""
         self._now_s = now_s
+        self.is_stirred = False
         if self._session is None:
             return []
         if self.user and self._session.state.value == "ready":
@@ -232,6 +244,7 @@ class Core:
     def tick(self, now_s: float) -> None:
         """Time has passed: look at the silence. What is due is written by `take_frames`."""
         self._now_s = now_s
+        self.is_stirred = True
         if self._heartbeat is None:
             return
         match self._heartbeat.due(now_s):
@@ -264,6 +277,7 @@ class Core:
 
     def _write(self, event: ev.Event) -> None:
         if self._session is not None:
+            self.is_stirred = True
             self._frames.extend(self._session.send(event))
 
     def _write_due(self, now_s: float) -> None:

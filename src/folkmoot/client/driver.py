@@ -145,15 +145,16 @@ class Driver:
 
     def keep_items(self, items: list[Item]) -> None:
         core = self.core
-        changes = core.take_changes()
+        changes = core.take_changes() if core.is_stirred else Changes()
         changes.places = core.places.kept_after(items)
         try:
             self._store.commit(changes)
         except BaseException as error:
             self._finish(error)
             raise
-        core.committed(items, self._loop.time())
-        self.flush_soon()
+        now_s = self._loop.time()
+        core.committed(items, now_s)
+        self._arm(now_s)
 
     # What the link calls.
 
@@ -249,7 +250,16 @@ class Driver:
             self._finish(error)
 
     def _flush(self) -> None:
-        core, now_s = self.core, self._loop.time()
+        core = self.core
+        if core.is_stirred or core.places.asks or self._on_batch is not None:
+            self._flush_all(self._loop.time())
+        if core.places.inbox and self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+        if not self.ready.done() and (core.resumed or len(core.places.inbox) >= self._ready_at):
+            self.ready.set_result(None)
+
+    def _flush_all(self, now_s: float) -> None:
+        core = self.core
         if core.places.inbox and self._on_batch is not None:
             self._apply(self._on_batch, now_s)
         else:
@@ -265,10 +275,6 @@ class Driver:
             if core.drop:
                 _log.info("dropping the connection: %s", core.drop)
                 link.abort()
-        if core.places.inbox and self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-        if not self.ready.done() and (core.resumed or len(core.places.inbox) >= self._ready_at):
-            self.ready.set_result(None)
         self._arm(now_s)
 
     def _apply(self, on_batch: OnBatch, now_s: float) -> None:

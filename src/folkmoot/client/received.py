@@ -76,20 +76,16 @@ Item: TypeAlias = Received | GroupEvent | Hidden
 class Batch:
     """What came in between two commits, in order: committed as a whole, or not at all."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("items",)
 
-    def __init__(self, items: list[Item]) -> None:
-        self._items = items
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.items: list[Received | GroupEvent] = [item for item in items if not isinstance(item, Hidden)]
+        """Entries and events, in order: what a `reset` or an `ended` makes void stands before it."""
 
     @property
     def entries(self) -> list[Received]:
         """The entries, in order within each group."""
-        return [item for item in self._items if isinstance(item, Received)]
-
-    @property
-    def items(self) -> list[Received | GroupEvent]:
-        """Entries and events, in order: what a `reset` or an `ended` makes void stands before it."""
-        return [item for item in self._items if not isinstance(item, Hidden)]
+        return [item for item in self.items if isinstance(item, Received)]
 
     def __iter__(self) -> Iterator[Received]:
         return iter(self.entries)
