@@ -1,6 +1,8 @@
 """Chat logs as lines of IRC clients have them: read as bytes, and not one line dropped."""
 
+import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +13,10 @@ from folkmoot.model.ids import NAME_CHARS_MAX, is_name
 LOG: Final = "log"
 """The member who says what nobody in particular said: `===` lines, and any line of no known form."""
 
-_SAID: Final = re.compile(rb"\[\d\d:\d\d\] <([^>]+)>", re.DOTALL)
-_ACTED: Final = re.compile(rb"\[\d\d:\d\d\] +\* (\S+)", re.DOTALL)
+_SAID: Final = re.compile(rb"\[\d\d:\d\d\] <([^>\n]+)>")
+_ACTED: Final = re.compile(rb"\[\d\d:\d\d\] +\* (\S+)")
+_HEX: Final = "hex-"
+_HASH: Final = "sha-"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -36,8 +40,8 @@ def read(path: Path) -> list[Line]:
     return parse(path.read_bytes())
 
 
-def speakers(lines: list[Line]) -> list[str]:
-    """Everyone who speaks or acts, and `log`, in the order of their first line, `log` last."""
+def speakers(lines: Iterable[Line]) -> list[str]:
+    """Everyone who speaks or acts, in the order of their first line; and `log` last, which may say nothing."""
     named = dict.fromkeys(line.speaker for line in lines if line.speaker != LOG)
     return [*named, LOG]
 
@@ -52,8 +56,15 @@ def _line(raw: bytes) -> Line:
 
 
 def _user(nick: bytes) -> str:
-    """A nick as the name of a user: itself where it can be one, else its bytes in hex, so that no two become one."""
-    name = nick.decode("utf-8", "replace")
-    if is_name(name) and name != LOG and "\ufffd" not in name and not name.startswith("hex-"):
+    """A nick as the name of a user, so that no two become one.
+
+    Itself where it can be one, else its bytes in hex, and where those would be too long for a name, their hash.
+    """
+    try:
+        name = nick.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if is_name(name) and name != LOG and not name.startswith((_HEX, _HASH)):
         return name
-    return f"hex-{nick.hex()}"[:NAME_CHARS_MAX]
+    spelled = _HEX + nick.hex()
+    return spelled if len(spelled) <= NAME_CHARS_MAX else _HASH + hashlib.sha256(nick).hexdigest()

@@ -10,6 +10,9 @@ from typing import Final
 
 READY_S_MAX: Final = 20.0
 STOP_S_MAX: Final = 20.0
+STARTS_MAX: Final = 5
+STARTS_PAUSE_S: Final = 0.3
+LAST_WORDS_BYTES: Final = 2_000
 
 
 class ChildFailed(Exception):
@@ -31,29 +34,22 @@ class ChildServer:
 
     async def start(self) -> None:
         """Start, and return once it is ready. Raises ChildFailed."""
-        port = self.url.rpartition(":")[2] or "0"
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        with self._errors.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, "--port", port, "--data-dir", str(self.data_dir), *self._options,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors,
-            )  # fmt: skip
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(READY_S_MAX):
-                line = await self._process.stdout.readline()
-            self.url = json.loads(line)["ready"]
-        except (TimeoutError, ValueError, KeyError) as error:
-            await self.kill()
-            raise ChildFailed(self._last_words()) from error
-        self.starts += 1
+        for attempt in range(STARTS_MAX):
+            ready = await self._spawn()
+            if ready is not None:
+                self.url = ready
+                self.starts += 1
+                return
+            if not self.url:
+                break
+            # The port was its own until a moment ago: someone may have got it for an outgoing connection.
+            await asyncio.sleep(STARTS_PAUSE_S * (attempt + 1))
+        raise ChildFailed(self._last_words())
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
-        process = self._process
-        if process is not None and process.returncode is None:
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
+        if await self._end():
             self.kills += 1
 
     async def wait(self) -> int:
@@ -62,7 +58,7 @@ class ChildServer:
         return await self._process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM, and wait for it to drain; its exit status."""
+        """SIGTERM, and wait for it to drain; its exit status, -9 where it had to be killed."""
         process = self._process
         if process is None:
             return 0
@@ -72,11 +68,44 @@ class ChildServer:
                 async with asyncio.timeout(STOP_S_MAX):
                     await process.wait()
             except TimeoutError:
-                await self.kill()
+                await self._end()
         return process.returncode or 0
+
+    async def _spawn(self) -> str | None:
+        """The address of a new process once it is ready, None where it ended, or took too long and was ended."""
+        port = self.url.rpartition(":")[2] or "0"
+        with self._errors.open("ab") as errors:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *self._command, "--port", port, "--data-dir", str(self.data_dir), *self._options,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_S_MAX):
+                line = await process.stdout.readline()
+            ready = json.loads(line)["ready"]
+        except (TimeoutError, ValueError, KeyError, TypeError):
+            await self._end()
+            return None
+        except BaseException:
+            await self._end()
+            raise
+        return str(ready)
+
+    async def _end(self) -> bool:
+        """SIGKILL, and wait until it is gone; whether it still ran."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return False
+        try:
+            process.send_signal(signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        await process.wait()
+        return process.returncode == -signal.SIGKILL
 
     def _last_words(self) -> str:
         try:
-            return self._errors.read_text(errors="replace")[-2_000:]
+            return self._errors.read_bytes()[-LAST_WORDS_BYTES:].decode("utf-8", "replace")
         except OSError:
             return "it said nothing"
