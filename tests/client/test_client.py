@@ -174,6 +174,37 @@ def test_a_stranger_who_may_not_join_learns_nothing(run: Run) -> None:
     run(body)
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_an_application_that_falls_far_behind_gets_everything(run: Run, live: bool) -> None:
+    async def body(server: Served) -> None:
+        async with clients(server, "user-1") as (one,):
+            groups = sorted([await one.create_group(f"g{number}", members=["user-2"]) for number in range(5)])
+            # Four catch-ups end just within the window, and leave the fifth no room for all of its own.
+            counts = dict(zip(groups, (8, 8, 8, 8, 60), strict=True))
+
+            async def say_all() -> None:
+                for group, count in counts.items():
+                    await asyncio.gather(*(one.send(group, "x") for _ in range(count)))
+
+            if not live:
+                await say_all()
+            async with Client(server.url, server.token("user-2"), fresh="join", window=10) as slow:
+                if live:
+                    await say_all()
+                # It takes nothing until entries have been dropped for want of room.
+                while not slow.statistics().overflowed:
+                    await slow.groups()
+                seen: dict[str, list[int]] = {group: [] for group in groups}
+                async with asyncio.timeout(WAIT_S_MAX):
+                    async for entry in slow:
+                        seen[entry.group].append(entry.seq)
+                        if all(len(seen[group]) == count + 1 for group, count in counts.items()):
+                            break
+                assert seen == {group: list(range(1, count + 2)) for group, count in counts.items()}
+
+    run(body)
+
+
 def test_history_is_read_both_ways_and_queries_fail_with_a_code(run: Run) -> None:
     async def body(server: Served) -> None:
         async with clients(server, "user-1", "user-2") as (one, stranger):

@@ -186,6 +186,8 @@ def test_entries_of_a_group_that_is_not_known_are_asked_about() -> None:
 
 def test_what_has_no_room_is_asked_for_once_there_is() -> None:
     places = places_at(0, entries_max=3)
+    places.recovered(ev.Recovered(group="g", position="p0", seq=0), 0.0)
+    places.take(0.0)
     take(places, *[entry(seq) for seq in range(1, 8)])
     assert seqs(places.inbox) == [1, 2, 3]
     assert places.asks == []
@@ -195,6 +197,16 @@ def test_what_has_no_room_is_asked_for_once_there_is() -> None:
     assert places.asks == ["g"]
     take(places, entry(8), entry(4), entry(5))
     assert seqs(places.take(0.0)) == [4, 5]
+
+
+def test_a_catch_up_without_room_needs_a_new_connection() -> None:
+    places = places_at(0, entries_max=3)
+    take(places, *[entry(seq) for seq in range(1, 8)])
+    assert not places.needs_new_link
+    places.take(0.0)
+    assert places.needs_new_link
+    places.connected()
+    assert not places.needs_new_link
 
 
 def test_bytes_are_bounded_too() -> None:

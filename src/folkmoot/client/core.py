@@ -193,7 +193,11 @@ class Core:
 
     def take_items(self, now_s: float) -> list[Item]:
         """What the application is to get. Once it has it, keep `places.kept_after` it and say `committed`."""
-        return self.places.take(now_s)
+        items = self.places.take(now_s)
+        if self.places.needs_new_link:
+            self.drop = "a catch-up had no room"
+            self.is_stirred = True
+        return items
 
     def take_changes(self) -> Changes:
         """What is to be kept before the next frames are written, beside the places."""

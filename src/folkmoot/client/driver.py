@@ -132,6 +132,7 @@ class Driver:
             return []
         items = self.core.take_items(self._loop.time())
         if self.core.places.asks:
+            # Something had no room before, and has now.
             self.flush_soon()
         return items
 

@@ -47,13 +47,16 @@ class Places:
         self.duplicates = 0
         self.gaps = 0
         self.overflowed = 0
+        # A catch-up lost entries for want of room: the server waits for acknowledgements that will never come.
+        self.needs_new_link = False
         self._entries_max = entries_max
         self._bytes = 0
         self._places = {group: Place(k.position, k.seq, k.name, k.role) for group, k in kept.items()}
         self._joins = {group: k.join for group, k in kept.items() if k.join}
         # Groups to be asked for again, being asked for, and since when: dropped until they continue.
         self._gaps: dict[GroupId, float] = {}
-        self._starved: dict[GroupId, None] = {}
+        # Groups that entries were dropped of for want of room, and whether they were live then.
+        self._starved: dict[GroupId, bool] = {}
         # Where the last membership ended, on this connection.
         self._ends: dict[GroupId, int] = {}
 
@@ -78,6 +81,7 @@ class Places:
         """The groups whose positions are to be given: all of them."""
         for place in self._places.values():
             place.asked, place.live, place.starved = True, False, False
+        self.needs_new_link = False
         self._gaps.clear()
         self._starved.clear()
         self._ends.clear()
@@ -219,11 +223,12 @@ class Places:
         """All that has come in, and room for more."""
         items, self.inbox, self._bytes = self.inbox, [], 0
         if self._starved:
-            for group in self._starved:
+            for group, was_live in self._starved.items():
                 place = self._places.get(group)
                 if place is not None and place.starved:
                     place.starved = False
                     self._lacks(group, now_s, again=True)
+                    self.needs_new_link |= not was_live
             self._starved.clear()
         return items
 
@@ -260,8 +265,8 @@ class Places:
 
     def _starve(self, group: GroupId, place: Place) -> None:
         self.overflowed += 1
+        self._starved[group] = place.live
         place.starved, place.live = True, False
-        self._starved[group] = None
 
     def _answered(self, group: GroupId, place: Place) -> None:
         place.asked = False
