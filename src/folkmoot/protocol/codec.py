@@ -74,7 +74,7 @@ class JsonCodec:
         except msgspec.ValidationError as error:
             try:
                 name = self._tag.decode(frame).t
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 name = ""
             if name and name not in self._server_tags:
                 return UnknownEvent(name=name)
