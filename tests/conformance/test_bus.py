@@ -15,4 +15,7 @@ async def in_memory(pending_messages_max: int) -> Bus:
 
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)
 def test_a_bus_keeps_its_promises(check: Check) -> None:
-    asyncio.run(check(in_memory))
+    async def run() -> None:
+        await check(in_memory)
+
+    asyncio.run(run())

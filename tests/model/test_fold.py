@@ -1,5 +1,7 @@
 """The fold: a group's state from its entries, the same however they are cut into snapshots and what came later."""
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -66,7 +68,7 @@ def test_counts_and_memberships_agree_and_stays_never_overlap(asked: list[tuple[
     assert state.owners_count == sum(stay.role == "owner" for stay in lasting)
     assert state.head.messages == sum(entry.kind == "message" for entry in log)
     for stays in state.memberships.values():
-        for one, other in zip(stays, stays[1:], strict=False):
+        for one, other in itertools.pairwise(stays):
             assert one.end is not None
             assert one.join <= one.end <= other.join
 

@@ -46,7 +46,8 @@ def build_app(*, ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, s
     @get("/metrics", sync_to_thread=False)
     def read_metrics() -> Response[bytes]:
         content, media_type = metrics()
-        return Response(content, media_type=media_type)
+        # As a header: Litestar would name the charset a second time, and Prometheus' parser takes that for an error.
+        return Response(content, headers={"Content-Type": media_type})
 
     return Litestar(
         [index, healthz, readyz, read_metrics],
@@ -71,7 +72,8 @@ def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 def _problem(status: int, detail: str) -> Response[bytes]:
     known = HTTPStatus(status)
     body = problem(known, _code(status), "" if detail == known.phrase else detail)
-    return Response(body, status_code=status, media_type=MEDIA_TYPE)
+    # The application's own headers do not reach an answer of an exception handler.
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=HEADERS)
 
 
 def _code(status: int) -> str:

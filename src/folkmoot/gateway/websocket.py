@@ -240,7 +240,7 @@ class Socket(WSListener, asyncio.Protocol):
         except Exception:
             # Of the server's making; picows would close without a word to the logs.
             _log.exception("a frame could not be taken")
-            connection.end("server_error")
+            self._fail(connection, "server_error", "")
 
     def _take(self, connection: Driven, frame: WSFrame) -> None:
         before = connection.heard
@@ -250,6 +250,8 @@ class Socket(WSListener, asyncio.Protocol):
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail(connection, "bad_event", "no extension was agreed on")
+        elif frame.payload_size > FRAME_BYTES_MAX:
+            self._fail(connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
         elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
             connection.receive(frame.get_payload_as_bytes())
         elif kind == WSMsgType.BINARY:

@@ -58,7 +58,7 @@ def changed_memberships(state: GroupState, entry: Entry) -> dict[UserId, Members
         case bodies.Created(members=members):
             changes = {user: Membership(entry.seq, None, MEMBER) for user in members}
             changes[entry.sender] = Membership(entry.seq, None, OWNER)
-        case bodies.Joined():
+        case bodies.Joined() if not state.membership(entry.sender):
             changes[entry.sender] = Membership(entry.seq, None, MEMBER)
         case bodies.Added(users=users):
             # Who is a member already keeps that membership: the entry adds the others.

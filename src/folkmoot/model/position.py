@@ -33,7 +33,10 @@ def parse_position(text: str) -> Position:
         epoch, seq, mark = _LAYOUT.unpack(raw)
     except (binascii.Error, struct.error, ValueError) as error:
         raise PositionInvalid("not a position") from error
-    return Position(epoch, seq, mark)
+    position = Position(epoch, seq, mark)
+    if str(position) != text:
+        raise PositionInvalid("not a position as it is written")
+    return position
 
 
 def position_at(epoch: int, seq: int, hash_at: bytes) -> Position:
