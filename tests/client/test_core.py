@@ -99,6 +99,28 @@ def test_hello_first_then_positions_then_the_outbox(pair: SessionPair) -> None:
     assert (first.id, first.after, second.id, second.after) == ("s1", None, "s2", "s1")
 
 
+def test_what_was_on_its_way_goes_again_at_once_on_a_new_connection(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    said(pair, "a", group, "s1")
+    said(pair, "b", group, "s2")
+    pair.flush()
+    pair.deliver_to_server(1)
+    pair.cut()
+    pair.settle(rounds_max=10)
+    assert [answer.seq for answer in pair.client.answers] == [2, 3]
+    assert pair.now_s == 0.0
+
+
+def test_a_join_that_is_about_to_be_told_is_not_asked_for(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    said(pair, "made before the first connection", group, "s1")
+    pair.settle()
+    assert pair.end is not None
+    assert sum(isinstance(event, ev.Resume) for event in pair.end.heard) == 1
+    assert pair.client.answers[0].seq == 2
+
+
 def test_many_positions_go_in_more_frames_and_only_the_last_asks_for_others() -> None:
     places = {f"g{i}": KeptPlace(position="AAAAAQAAAAAAAAABAAAAAAAAAAA", seq=1, join=1) for i in range(250)}
     core = Core(Kept(user=ME, places=places), CoreSettings(fresh="join"), draw=lambda: 0.5)
@@ -233,6 +255,41 @@ def test_a_send_to_a_group_one_is_no_member_of_is_refused_without_leaving(pair: 
     ]
     assert pair.end is not None
     assert not any(isinstance(event, ev.Send) for event in pair.end.heard)
+
+
+def test_a_send_between_the_removal_and_the_end_is_refused_and_so_is_each_later_one(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    for number in range(3):
+        pair.server.change(group, OTHER, kinds.REMOVED, bodies.Removed(user=ME))
+        pair.deliver_to_client(1)
+        said(pair, "between", group, f"between-{number}")
+        pair.flush()
+        pair.settle()
+        said(pair, "after", group, f"after-{number}")
+        pair.settle()
+        pair.server.change(group, OTHER, kinds.ADDED, bodies.Added(users=(ME,)))
+        pair.settle()
+        said(pair, "a member again", group, f"again-{number}")
+        pair.settle()
+    assert len(pair.client.answers) == 9
+    assert {a.code for a in pair.client.answers if a.send_id[0] in "ba" and "again" not in a.send_id} == {
+        "no_such_group"
+    }
+    assert all(a.seq for a in pair.client.answers if "again" in a.send_id)
+
+
+def test_a_damaged_position_is_a_reset_and_a_snapshot(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    pair.server.say(group, OTHER, "a")
+    pair.client.core.receive(JSON.encode(ev.Failed(code="bad_position", ref=group)))
+    assert pair.end is not None
+    pair.end.said.clear()
+    pair.settle()
+    shown = [type(item).__name__ for item in pair.client.applied]
+    assert shown[-3:] == ["Reset", "Snapshot", "Recovered"]
+    assert pair.client.store.load().places[group].seq == 2
 
 
 def test_a_send_right_after_being_added_waits_for_the_join(pair: SessionPair) -> None:

@@ -35,7 +35,10 @@ SEND_ID_BYTES: Final = 16
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """Entries in rising order; `more`: there are others in the direction asked for. `head` is the group's last seq."""
+    """Entries in rising order; `more`: there are others in the direction asked for. `head` is the group's last seq.
+
+    Those of a kind that this version does not know are left out.
+    """
 
     entries: list[Received]
     more: bool
@@ -307,7 +310,8 @@ class Client:
         ref = self._open().core.requests.next_ref()
         reply = await self._ask(ev.Read(ref=ref, group=group, after=after, before=before, limit=limit))
         assert isinstance(reply, ev.Page)
-        return HistoryPage([received_of(entry) for entry in reply.entries], reply.more, reply.head)
+        entries = [received_of(entry) for entry in reply.entries if entry.kind in kinds.KINDS]
+        return HistoryPage(entries, reply.more, reply.head)
 
     def mark_read(self, group: GroupId, seq: int) -> None:
         """Move the user's read pointer in the group to `seq`; told to the server at most once a second a group."""

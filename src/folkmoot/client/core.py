@@ -79,7 +79,6 @@ class Core:
         self._acks = Acks(settings.window)
         self._marks = Marks()
         self._live: set[GroupId] = set()
-        self._looked_for: set[GroupId] = set()
         self._session: ClientSession | None = None
         self._heartbeat: Heartbeat | None = None
         self._goodbye: ev.Goodbye | None = None
@@ -204,9 +203,7 @@ class Core:
         outbox = self.outbox
         if self._session is not None and self.resumed:
             for group in outbox.learn_joins(self.user, self.places.join_of):
-                if group not in self._looked_for:
-                    self._looked_for.add(group)
-                    self.places.look_for(group, self._now_s)
+                self.places.look_for(group, self._now_s)
         changes = Changes(made=outbox.made, changed=outbox.changed, settled=outbox.settled)
         outbox.made, outbox.changed, outbox.settled = [], [], []
         if self._user_changed:
@@ -326,7 +323,6 @@ class Core:
             self._heartbeat.welcomed(max(0.1, event.ping_interval_ms / 1_000), self._now_s)
         self._expires(event.token_expires_ms, event.time_ms)
         self._live.clear()
-        self._looked_for.clear()
         self.outbox.connected()
         self.requests.connected(self._now_s)
         groups = self.places.connected()
@@ -400,6 +396,10 @@ class Core:
         if event.code == "no_such_group":
             if self.places.nothing_there(event.ref):
                 self.outbox.no_such_group(event.ref)
+        elif event.code == "bad_position":
+            # What was kept is damaged: as after a reset, but that the server could not know of it.
+            self.places.reset(ev.Reset(group=event.ref, reason=event.code))
+            self.places.look_for(event.ref, self._now_s)
         elif event.ref in self.outbox:
             self.outbox.malformed(event.ref, event.code, event.detail)
 

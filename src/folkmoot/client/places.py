@@ -212,7 +212,7 @@ class Places:
         return True
 
     def look_for(self, group: GroupId, now_s: float) -> None:
-        """Ask for a group that is not known of here: the user may have just been added."""
+        """Ask for a group that is not known of here, once until there is an answer: the user may be a member of it."""
         if group not in self._places and group not in self._gaps:
             self._gaps[group] = now_s
             self.asks.append(group)
