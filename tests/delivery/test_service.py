@@ -1,0 +1,146 @@
+"""Delivery: one push an edge, hints to who was added, heads repeated, and announcements compared with the store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.backends.memory.disk import Disk
+from folkmoot.backends.memory.store import MemoryStore
+from folkmoot.delivery.service import Delivery
+from folkmoot.model.ids import partition_of
+from folkmoot.ports import subjects
+from folkmoot.ports.clock import SystemChance, SystemClock
+from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Push, Recall, Stored
+from folkmoot.testing.store_suite import Author
+
+
+class Ear:
+    """An edge that hears what is pushed to it."""
+
+    def __init__(self, bus: MemoryBus, edge: str) -> None:
+        self.edge = edge
+        self.pushes: list[Push] = []
+        self._bus = bus
+        self._changed = asyncio.Event()
+        bus.subscribe(subjects.push(edge), self._hear)
+
+    async def announce(self, *groups: str, seq: int | None = None, gone: list[str] | None = None) -> str:
+        by_group: dict[str, int | None] = dict.fromkeys(groups, seq)
+        partition = partition_of([*groups, *(gone or [])][0])
+        return await self._ask(subjects.announce(partition), Announce(self.edge, by_group, gone or []))
+
+    async def online(self, user: str) -> str:
+        return await self._ask(subjects.online(partition_of(user)), Online(self.edge, [user]))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def _ask(self, subject: str, message: msgspec.Struct) -> str:
+        raw = await self._bus.request(subject, msgspec.msgpack.encode(message), timeout_s=5)
+        return msgspec.msgpack.decode(raw, type=Announced).incarnation
+
+    def _hear(self, raw: bytes, _: object) -> None:
+        self.pushes.append(msgspec.msgpack.decode(raw, type=Push))
+        self._changed.set()
+
+
+Test = Callable[[MemoryBus, Author, Delivery], Awaitable[None]]
+
+
+def run(test: Test) -> None:
+    async def body() -> None:
+        bus, store = MemoryBus(), MemoryStore(Disk())
+        author = Author(store)
+        await author.make("user-2")
+        await author.say("a", "b")
+        delivery = Delivery(store, bus, SystemClock(), SystemChance())
+        await delivery.start()
+        await test(bus, author, delivery)
+        await delivery.stop()
+
+    asyncio.run(body())
+
+
+def test_entries_go_once_to_each_edge_that_has_members_of_the_group() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        one, two, other = Ear(bus, "e1"), Ear(bus, "e2"), Ear(bus, "e3")
+        await one.announce(author.group)
+        await two.announce(author.group)
+        await other.announce("gother")
+        stored = Stored(author.group, await author.log())
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await one.until(lambda: one.pushes == [stored])
+        await two.until(lambda: two.pushes == [stored])
+        assert other.pushes == []
+        await one.announce(gone=[author.group])
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await two.until(lambda: len(two.pushes) == 2)
+        assert len(one.pushes) == 1
+        assert delivery.statistics()["pushes"] >= 3
+
+    run(test)
+
+
+def test_who_was_added_is_hinted_at_where_they_are_online() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear, deaf = Ear(bus, "e1"), Ear(bus, "e2")
+        await ear.online("user-2")
+        await deaf.online("user-3")
+        stored = Stored(author.group, await author.log())
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await ear.until(lambda: Hint(author.group, ["user-2"], 1) in ear.pushes)
+        assert deaf.pushes == []
+
+    run(test)
+
+
+def test_an_announcement_behind_the_store_is_told_the_head() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear = Ear(bus, "e1")
+        await ear.announce(author.group, seq=1)
+        await ear.until(lambda: ear.pushes == [Heads({author.group: 3})])
+        await ear.announce(author.group, seq=3)
+        await ear.announce(author.group, seq=None)
+        assert len(ear.pushes) == 1
+
+    run(test)
+
+
+def test_repeated_heads_and_pointers_go_where_they_concern() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear, other = Ear(bus, "e1"), Ear(bus, "e2")
+        await ear.announce(author.group)
+        await ear.online("user-2")
+        await other.online("user-3")
+        heads, moved = Heads({author.group: 9, "gother": 1}), PointerMoved(author.group, "user-2", 2, 1)
+        bus.publish(subjects.heads(partition_of(author.group)), msgspec.msgpack.encode(heads))
+        bus.publish(subjects.pointers("user-2"), msgspec.msgpack.encode(moved))
+        await ear.until(lambda: len(ear.pushes) == 2)
+        assert ear.pushes == [Heads({author.group: 9}), moved]
+        assert other.pushes == []
+
+    run(test)
+
+
+def test_each_life_has_an_incarnation_of_its_own_and_recalls_the_edges() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear, recalls = Ear(bus, "e1"), list[str]()
+        bus.subscribe(
+            subjects.RECALL, lambda raw, _: recalls.append(msgspec.msgpack.decode(raw, type=Recall).incarnation)
+        )
+        before = await ear.announce(author.group)
+        assert before == await ear.online("user-2")
+        await delivery.stop()
+        again = Delivery(author.store, bus, SystemClock(), SystemChance())
+        await again.start()
+        after = await ear.announce(author.group)
+        assert after != before
+        assert recalls == [after]
+        await again.stop()
+
+    run(test)

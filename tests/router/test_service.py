@@ -1,0 +1,226 @@
+"""The router: what is answered and published when writes conflict, fill up, time out or fail; and in which order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.backends.memory.disk import Disk
+from folkmoot.backends.memory.store import MemoryStore
+from folkmoot.model.group import Head
+from folkmoot.model.ids import group_id
+from folkmoot.model.send import SKIP, Send
+from folkmoot.ports import subjects
+from folkmoot.ports.clock import SystemChance, SystemClock
+from folkmoot.ports.store import StoreAway, StoreUnknown, Write
+from folkmoot.ports.subjects import Answer, Stored, Submit
+from folkmoot.router.service import Router, RouterSettings
+
+OWNER = "user-1"
+GROUP = group_id(OWNER, "make")
+
+
+def a_send(send_id: str, text: str = "hi", *, kind: str = "message", join: int = 1, after: str | None = None) -> Send:
+    bodies: dict[str, dict[str, Any]] = {"group.created": {"name": "g"}, "message": {"text": text}}
+    body = msgspec.json.encode(bodies.get(kind, {}))
+    return Send(
+        group=GROUP, sender=OWNER, device="d", send_id=send_id, join=join, after=after, kind=kind, body=body
+    )  # fmt: skip
+
+
+class TroubledStore(MemoryStore):
+    """A memory store whose next appends fail as they are told to."""
+
+    troubles: list[str]
+
+    async def append(self, write: Write) -> Head:
+        trouble = self.troubles.pop(0) if self.troubles else ""
+        if trouble == "away":
+            raise StoreAway
+        if trouble == "unknown, not written":
+            raise StoreUnknown
+        head = await super().append(write)
+        if trouble == "unknown, written":
+            raise StoreUnknown
+        return head
+
+
+class Bench:
+    """One router over a store and a bus, and what it publishes."""
+
+    def __init__(self, disk: Disk, *, bucket_size: int = 8, **settings: Any) -> None:
+        self.store = TroubledStore(disk, bucket_size=bucket_size)
+        self.store.troubles = []
+        self.bus = MemoryBus()
+        self.router = Router(self.store, self.bus, SystemClock(), SystemChance(), RouterSettings(**settings))
+        self.published: list[int] = []
+        self.bus.subscribe("entries.*", lambda raw, _: self.published.extend(_seqs(raw)))
+
+    async def ask(self, send: Send) -> Answer:
+        raw = await self.bus.request(subjects.submit(GROUP), msgspec.msgpack.encode(Submit(send)), timeout_s=10)
+        return msgspec.msgpack.decode(raw, type=Answer)
+
+
+def _seqs(raw: bytes) -> list[int]:
+    return [entry.seq for entry in msgspec.msgpack.decode(raw, type=Stored).entries]
+
+
+def run(test: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
+    async def body() -> None:
+        bench = Bench(Disk(), **settings)
+        await bench.router.start()
+        made = await bench.ask(a_send("make", kind="group.created", join=0))
+        assert made.seq == 1
+        await test(bench)
+        await bench.router.stop()
+
+    asyncio.run(body())
+
+
+def test_sends_that_wait_together_are_one_write_and_all_are_answered_and_published_in_order() -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.ask(a_send(f"s{n}")) for n in range(50)))
+        assert [answer.seq for answer in answers] == list(range(2, 52))
+        await asyncio.sleep(0)
+        assert bench.published == list(range(1, 52))
+        assert bench.router.statistics()["batches"] <= 10
+        assert bench.router.statistics()["waiting"] == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("trouble", ["unknown, written", "unknown, not written", "away"])
+def test_whatever_the_store_says_once_the_send_is_one_entry_and_gets_its_number(trouble: str) -> None:
+    async def test(bench: Bench) -> None:
+        bench.store.troubles = [trouble]
+        assert (await bench.ask(a_send("x"))).seq == 2
+        assert (await bench.ask(a_send("x"))).seq == 2
+        assert (await bench.ask(a_send("y"))).seq == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize(("trouble", "code"), [("unknown, not written", "store_unknown"), ("away", "store_away")])
+def test_a_store_that_stays_in_trouble_leaves_the_send_undecided(trouble: str, code: str) -> None:
+    async def test(bench: Bench) -> None:
+        bench.store.troubles = [trouble] * 100
+        answer = await bench.ask(a_send("x"))
+        assert (answer.code, answer.definite, answer.seq) == (code, False, None)
+        assert answer.retry_after_ms > 0
+        bench.store.troubles = []
+        assert (await bench.ask(a_send("x"))).seq == 2
+
+    run(test)
+
+
+def test_a_full_store_refuses_for_good_and_the_refusal_outlives_the_fullness() -> None:
+    async def test(bench: Bench) -> None:
+        bench.store._disk.full = True
+        answer = await bench.ask(a_send("x"))
+        assert (answer.code, answer.definite) == ("storage_full", True)
+        bench.store._disk.full = False
+        answer = await bench.ask(a_send("x"))
+        assert (answer.code, answer.definite) == ("storage_full", True)
+        assert (await bench.ask(a_send("y"))).seq == 2
+
+    run(test)
+
+
+def test_two_routers_on_one_group_are_slow_and_never_wrong() -> None:
+    async def body() -> None:
+        disk = Disk()
+        store = MemoryStore(disk, bucket_size=8)
+        bus = MemoryBus()
+        routers = [Router(store, bus, SystemClock(), SystemChance(), RouterSettings()) for _ in range(2)]
+        for router in routers:
+            await router.start()
+
+        async def ask(send: Send) -> Answer:
+            raw = await bus.request(subjects.submit(GROUP), msgspec.msgpack.encode(Submit(send)), timeout_s=10)
+            return msgspec.msgpack.decode(raw, type=Answer)
+
+        assert (await ask(a_send("make", kind="group.created", join=0))).seq == 1
+        # Both hear every send, and both decide it: each has one outcome all the same.
+        answers = await asyncio.gather(*(ask(a_send(f"s{n}")) for n in range(40)))
+        assert sorted(answer.seq or 0 for answer in answers) == list(range(2, 42))
+        for router in routers:
+            await router.stop()
+        assert (await store.state(GROUP)).head.seq == 41
+
+    asyncio.run(body())
+
+
+def test_a_join_that_the_cached_state_has_not_reached_is_looked_for_in_the_store() -> None:
+    async def body() -> None:
+        disk = Disk()
+        store, bus = MemoryStore(disk), MemoryBus()
+        first = Router(store, bus, SystemClock(), SystemChance(), RouterSettings())
+        bench = Bench(disk)
+        bench.store, other = bench.store, store
+        await first.start()
+        request = subjects.submit(GROUP)
+
+        async def ask(send: Send) -> Answer:
+            raw = await bus.request(request, msgspec.msgpack.encode(Submit(send)), timeout_s=10)
+            return msgspec.msgpack.decode(raw, type=Answer)
+
+        await ask(a_send("make", kind="group.created", join=0))
+        # Another router removes nobody and adds user-2 behind the first one's back.
+        second = Router(other, MemoryBus(), SystemClock(), SystemChance(), RouterSettings())
+        add = msgspec.structs.replace(a_send("add", kind="member.added"), body=b'{"users":["user-2"]}')
+        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        second._on_submit(msgspec.msgpack.encode(Submit(add)), done.set_result)
+        assert msgspec.msgpack.decode(await done, type=Answer).seq == 2
+        newcomer = msgspec.structs.replace(a_send("hi", join=2), sender="user-2")
+        assert (await ask(newcomer)).seq == 3
+        nobody = msgspec.structs.replace(a_send("hi", join=99), sender="user-2")
+        assert (await ask(msgspec.structs.replace(nobody, send_id="later"))).code == "not_taken"
+        await second.stop()
+        await first.stop()
+
+    asyncio.run(body())
+
+
+def test_refusals_are_stored_a_few_a_minute_and_then_nothing_is_decided() -> None:
+    async def test(bench: Bench) -> None:
+        answers = [await bench.ask(a_send(f"s{n}", kind=SKIP)) for n in range(5)]
+        assert [answer.code for answer in answers] == ["skipped"] * 3 + ["slow_down"] * 2
+        assert [answer.definite for answer in answers] == [True] * 3 + [False] * 2
+        assert (await bench.ask(a_send("fine"))).seq == 2
+
+    run(test, refusals_per_minute=3)
+
+
+def test_moved_heads_are_repeated() -> None:
+    async def test(bench: Bench) -> None:
+        heads: list[dict[str, int]] = []
+        told = asyncio.Event()
+
+        def hear(raw: bytes, _: object) -> None:
+            heads.append(msgspec.msgpack.decode(raw, type=subjects.Heads).heads)
+            told.set()
+
+        bench.bus.subscribe("heads.*", hear)
+        await bench.ask(a_send("x"))
+        async with asyncio.timeout(5):
+            while not heads or heads[-1] != {GROUP: 2}:
+                told.clear()
+                await told.wait()
+
+    run(test, heads_interval_s=0.01)
+
+
+def test_stopping_answers_what_was_taken() -> None:
+    async def body() -> None:
+        bench = Bench(Disk())
+        await bench.router.start()
+        asked = asyncio.create_task(bench.ask(a_send("make", kind="group.created", join=0)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await bench.router.stop()
+        assert (await asked).seq == 1
+
+    asyncio.run(body())
