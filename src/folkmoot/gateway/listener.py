@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import resource
 import socket
 from http import HTTPStatus
@@ -20,7 +21,7 @@ REQUEST_SECONDS_MAX: Final = 10.0
 """A connection that has not sent a whole request by then is closed: one that dribbles holds nothing for long."""
 
 HEAD_BYTES_MAX: Final = 16_384
-"""Of a request's line and headers, where they do not come in one read. More is answered 431, and closed."""
+"""Of a request's line and headers that do not come in one read. More is answered 431, and closed."""
 
 PIPELINED_MAX: Final = 16
 """Requests sent ahead of the answer to the first. One more closes the connection."""
@@ -28,7 +29,8 @@ PIPELINED_MAX: Final = 16
 HTTP_CONNECTIONS_MAX: Final = 1_024
 """Beside the bound of WebSockets. One more is answered 503 at once, and closed."""
 
-SWEEP_S: Final = 1.0
+SWEEP_GAP_S: Final = 0.1
+"""The least time between two looks at who dawdles."""
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,10 +122,10 @@ class _Dawdlers:
 
     def owes(self, protocol: "_HttpProtocol") -> None:
         """From now on, unless it does already."""
-        loop = asyncio.get_running_loop()
-        self._due.setdefault(protocol, loop.time() + self._seconds_max)
+        now = asyncio.get_running_loop().time()
+        self._due.setdefault(protocol, now + self._seconds_max)
         if self._timer is None:
-            self._timer = loop.call_later(SWEEP_S, self._sweep)
+            self._wait(now)
 
     def settled(self, protocol: "_HttpProtocol") -> None:
         self._due.pop(protocol, None)
@@ -132,17 +134,18 @@ class _Dawdlers:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _sweep(self) -> None:
+    def _wait(self, now: float) -> None:
+        oldest = next(iter(self._due.values()), None)
         loop = asyncio.get_running_loop()
-        overdue = []
-        for protocol, due in self._due.items():
-            if due > loop.time():
-                break
-            overdue.append(protocol)
+        self._timer = None if oldest is None else loop.call_at(max(oldest, now + SWEEP_GAP_S), self._sweep)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        overdue = list(itertools.takewhile(lambda protocol: self._due[protocol] <= now, self._due))
         for protocol in overdue:
             self.settled(protocol)
             protocol.transport.close()
-        self._timer = loop.call_later(SWEEP_S, self._sweep) if self._due else None
+        self._wait(now)
 
 
 class _TooManyAhead(Exception):
@@ -181,12 +184,12 @@ class _HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED_MAX:
             raise _TooManyAhead
         self._in_head = True
-        self._head_bytes = 0
         self.dawdlers.owes(self)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._head_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

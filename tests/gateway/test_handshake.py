@@ -1,0 +1,113 @@
+"""Which requests for a WebSocket are accepted, and what the others are told."""
+
+import pytest
+from multidict import CIMultiDict
+from picows import WSUpgradeRequest
+
+from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge, origin_allowed, request_bytes
+from folkmoot.protocol.codec import JSON, Codec
+from folkmoot.protocol.events import SUBPROTOCOL_JSON
+
+TERMS = Terms(connections_max=10, origins=None)
+GOOD = {
+    "Host": "chat.example",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": SUBPROTOCOL_JSON,
+}
+
+
+def asked(headers: dict[str, str | None], path: str = PATH, terms: Terms = TERMS, open_now: int = 0) -> Codec | Refusal:
+    request = WSUpgradeRequest()
+    request.method, request.path, request.version = b"GET", path.encode(), b"HTTP/1.1"
+    request.headers = CIMultiDict({k: v for k, v in (GOOD | headers).items() if v is not None})
+    return judge(request, terms, open_now)
+
+
+def code(verdict: Codec | Refusal) -> tuple[int, str]:
+    assert isinstance(verdict, Refusal)
+    return int(verdict.status), verdict.code
+
+
+def test_a_good_request_gets_the_codec_it_offered() -> None:
+    assert asked({}) is JSON
+    assert asked({"Sec-WebSocket-Protocol": f"other.v3, {SUBPROTOCOL_JSON},x"}) is JSON
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "expected"),
+    [
+        ({}, "/", (404, "not_found")),
+        ({}, f"{PATH}/", (404, "not_found")),
+        ({}, f"{PATH}?token=a.b.c", (404, "not_found")),
+        ({"Sec-WebSocket-Version": "8"}, PATH, (426, "upgrade_required")),
+        ({"Sec-WebSocket-Version": None}, PATH, (426, "upgrade_required")),
+        ({"Sec-WebSocket-Key": None}, PATH, (400, "bad_request")),
+        ({"Sec-WebSocket-Key": "short"}, PATH, (400, "bad_request")),
+        ({"Sec-WebSocket-Key": "é" * 24}, PATH, (400, "bad_request")),
+        ({"Sec-WebSocket-Protocol": None}, PATH, (400, "unsupported_version")),
+        ({"Sec-WebSocket-Protocol": "folkmoot.v9.json"}, PATH, (400, "unsupported_version")),
+        ({"Origin": "https://elsewhere.example"}, PATH, (403, "origin_not_allowed")),
+    ],
+)
+def test_others_are_told_why_not(headers: dict[str, str | None], path: str, expected: tuple[int, str]) -> None:
+    assert code(asked(headers, path)) == expected
+
+
+def test_at_the_bound_of_connections_a_newcomer_is_told_to_come_later() -> None:
+    assert asked({}, open_now=9) is JSON
+    assert code(asked({}, open_now=10)) == (503, "too_many_connections")
+
+
+def test_a_sub_protocol_may_be_on_any_of_several_lines() -> None:
+    request = WSUpgradeRequest()
+    request.method, request.path, request.version = b"GET", PATH.encode(), b"HTTP/1.1"
+    headers = [(k, v) for k, v in GOOD.items() if k != "Sec-WebSocket-Protocol"]
+    offers = [("Sec-WebSocket-Protocol", "other"), ("Sec-WebSocket-Protocol", SUBPROTOCOL_JSON)]
+    request.headers = CIMultiDict([*headers, *offers])
+    assert judge(request, TERMS, 0) is JSON
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "origins", "allowed"),
+    [
+        (None, "chat.example", None, True),
+        (None, "chat.example", (), True),
+        ("https://chat.example", "chat.example", None, True),
+        ("https://Chat.Example", "chat.example", None, True),
+        ("http://localhost:8420", "localhost:8420", None, True),
+        ("http://localhost:3000", "localhost:8420", None, False),
+        ("https://elsewhere.example", "chat.example", None, False),
+        ("https://chat.example.elsewhere.example", "chat.example", None, False),
+        ("null", "chat.example", None, False),
+        ("null", "", None, False),
+        ("", "", None, False),
+        ("http://[", "chat.example", None, False),
+        ("https://a.example", "chat.example", ("https://a.example",), True),
+        ("https://chat.example", "chat.example", ("https://a.example",), False),
+        ("null", "chat.example", ("*",), True),
+        ("https://a.example", "chat.example", (), False),
+    ],
+)
+def test_pages_connect_from_where_they_may(
+    origin: str | None, host: str, origins: tuple[str, ...] | None, allowed: bool
+) -> None:
+    assert origin_allowed(origin, host, origins) is allowed
+
+
+def test_a_refusal_is_a_problem_and_426_names_the_version() -> None:
+    verdict = asked({"Sec-WebSocket-Version": "8"})
+    assert isinstance(verdict, Refusal)
+    raw = bytes(verdict.response().to_bytes())
+    assert raw.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
+    assert b"Content-Type: application/problem+json\r\n" in raw
+    assert b"Sec-WebSocket-Version: 13\r\n" in raw
+    assert b'"code":"upgrade_required"' in raw
+
+
+def test_only_what_is_judged_is_passed_on() -> None:
+    headers = [(b"host", b"h"), (b"cookie", b"c" * 5_000), (b"connection", b"keep-alive, Upgrade"), (b"origin", b"o")]
+    raw = request_bytes(b"GET", b"/v1/socket", headers)
+    lines = raw.split(b"\r\n")
+    assert lines[:3] == [b"GET /v1/socket HTTP/1.1", b"Upgrade: websocket", b"Connection: Upgrade"]
+    assert lines[3:] == [b"host: h", b"origin: o", b"", b""]
