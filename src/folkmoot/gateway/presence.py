@@ -20,7 +20,7 @@ class Presence:
         self._edge = edge
         self._bus = bus
         self._counts: dict[UserId, int] = {}
-        self._acknowledged: dict[UserId, asyncio.Future[bool]] = {}
+        self._told: dict[UserId, asyncio.Task[bool]] = {}
         self._gone: set[UserId] = set()
 
     def add(self, user: UserId) -> None:
@@ -33,7 +33,7 @@ class Presence:
             self._counts[user] = left
             return
         self._counts.pop(user, None)
-        self._acknowledged.pop(user, None)
+        self._told.pop(user, None)
         self._gone.add(user)
 
     def users(self) -> list[UserId]:
@@ -41,14 +41,11 @@ class Presence:
 
     async def told(self, user: UserId) -> bool:
         """Return once delivery knows the user to be here; False if it did not answer, and the sweep has to do."""
-        future = self._acknowledged.get(user)
-        if future is None:
-            future = self._acknowledged[user] = asyncio.get_running_loop().create_future()
-            answered = await self._tell(partition_of(user), [user], [])
-            if not answered:
-                self._acknowledged.pop(user, None)
-            future.set_result(answered)
-        return await asyncio.shield(future)
+        telling = self._told.get(user)
+        if telling is None:
+            # A task of its own: one connection that goes while it waits must not leave the user's others waiting.
+            telling = self._told[user] = asyncio.create_task(self._tell_of(user))
+        return await asyncio.shield(telling)
 
     async def tell_all(self) -> None:
         """Announce every user here again, and those who have gone."""
@@ -71,6 +68,12 @@ class Presence:
                 by_partition.setdefault(partition_of(user), []).append(user)
         for partition, users in by_partition.items():
             await self._tell(partition, [], users)
+
+    async def _tell_of(self, user: UserId) -> bool:
+        answered = await self._tell(partition_of(user), [user], [])
+        if not answered:
+            self._told.pop(user, None)
+        return answered
 
     async def _tell(self, partition: int, users: list[UserId], gone: list[UserId]) -> bool:
         message = msgspec.msgpack.encode(Online(self._edge, users, gone))
