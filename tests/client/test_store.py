@@ -145,37 +145,38 @@ def test_it_may_lie_in_the_applications_own_file(tmp_path: Path) -> None:
     assert store.db.execute("SELECT x FROM positions").fetchall() == [(1,)]
 
 
-def test_only_a_commit_that_makes_sends_waits_for_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_application", [False, True])
+def test_only_a_commit_that_makes_sends_waits_for_the_disk(tmp_path: Path, with_application: bool) -> None:
     store = SqliteClientStore(tmp_path / "client.db")
     store.load()
-    levels: list[tuple[str, int]] = []
-
-    def note(statement: str) -> None:
-        if not statement.startswith("PRAGMA"):
-            levels.append((statement.split()[0], int(store_level())))
-
-    def store_level() -> int:
-        # From the statements themselves: asking from within the trace is not allowed.
-        return 2 if full else 1
-
-    full = False
+    log = tmp_path / "client.db-wal"
+    under_full = 0
+    log_bytes = 0
 
     def trace(statement: str) -> None:
-        nonlocal full
-        if statement.startswith("PRAGMA synchronous="):
-            full = statement.endswith("FULL")
-        note(statement)
+        """Count what the file's log grows by while every commit is synced."""
+        nonlocal under_full, log_bytes
+        if statement == "PRAGMA synchronous=FULL":
+            log_bytes = log.stat().st_size
+        elif statement == "PRAGMA synchronous=NORMAL":
+            under_full += log.stat().st_size - log_bytes
+
+    def commit(changes: Changes) -> int:
+        nonlocal under_full
+        under_full = 0
+        if with_application:
+            store.commit_with(lambda _: changes)
+        else:
+            store.commit(changes)
+        return under_full
 
     store.db.set_trace_callback(trace)
-    store.commit(Changes(places={"g": PLACE}))
-    assert {level for _, level in levels} == {1}
-    levels.clear()
-    store.commit(Changes(made=[send(1)]))
-    assert ("UPDATE", 2) in levels
-    assert not full
-    levels.clear()
-    store.commit(Changes(settled=["s1"]))
-    assert {level for _, level in levels} == {1}
+    assert commit(Changes(places={"g": PLACE})) == 0
+    for number in range(3):
+        assert commit(Changes(made=[send(number)])) > 0
+    assert commit(Changes(settled=["s1"])) == 0
+    (level,) = store.db.execute("PRAGMA synchronous").fetchone()
+    assert level == 1
 
 
 def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:

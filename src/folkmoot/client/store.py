@@ -1,7 +1,8 @@
 """Where a client keeps its places and its outbox: one small SQLite file, or memory."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -80,6 +81,7 @@ class SqliteClientStore:
     def __init__(self, path: Path | str) -> None:
         self.path = path
         self._life = 0
+        self._syncs = 0
         self._db: sqlite3.Connection | None = None
 
     @property
@@ -101,19 +103,51 @@ class SqliteClientStore:
         db.execute("BEGIN IMMEDIATE")
         meta = dict(db.execute("SELECT key, value FROM folkmoot_meta"))
         self._life = int(meta.get("life", "0")) + 1
+        self._syncs = int(meta.get("syncs", "0"))
         rows = [("version", str(SCHEMA_VERSION)), ("life", str(self._life))]
         db.executemany("INSERT OR REPLACE INTO folkmoot_meta VALUES (?, ?)", rows)
         db.execute("COMMIT")
         return Kept(user=meta.get("user", ""), places=self._places(db), outbox=self._outbox(db))
 
     def commit(self, changes: Changes) -> None:
-        self.commit_with(lambda _: changes)
+        if changes.made:
+            with self._synced():
+                self._commit(lambda _: changes)
+        else:
+            self._commit(lambda _: changes)
 
     def commit_with(self, apply: Callable[[sqlite3.Connection], Changes]) -> None:
         """Let `apply` write what the application likes, then keep the changes it returns, in one transaction.
 
         `apply` must neither commit nor roll back. What it raises is raised, and then nothing has been written.
         """
+        if self._commit(apply).made:
+            # Known only now, when the level of what was committed can no longer be changed: but a commit that is
+            # synced syncs the log of the file, and with it all that was committed before.
+            with self._synced():
+                self._syncs += 1
+                self.db.execute("INSERT OR REPLACE INTO folkmoot_meta VALUES ('syncs', ?)", (str(self._syncs),))
+
+    def close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _check_life(self, db: sqlite3.Connection) -> None:
+        row = db.execute("SELECT value FROM folkmoot_meta WHERE key = 'life'").fetchone()
+        if row is None or int(row[0]) != self._life:
+            raise StoreTaken(f"{self.path} was opened by another client")
+
+    @contextmanager
+    def _synced(self) -> Iterator[None]:
+        """What is committed within is on the disk afterwards."""
+        self.db.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            self.db.execute("PRAGMA synchronous=NORMAL")
+
+    def _commit(self, apply: Callable[[sqlite3.Connection], Changes]) -> Changes:
         db = self.db
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -127,27 +161,7 @@ class SqliteClientStore:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-        if changes.made:
-            self._sync(db)
-
-    def close(self) -> None:
-        db, self._db = self._db, None
-        if db is not None:
-            db.close()
-
-    def _check_life(self, db: sqlite3.Connection) -> None:
-        row = db.execute("SELECT value FROM folkmoot_meta WHERE key = 'life'").fetchone()
-        if row is None or int(row[0]) != self._life:
-            raise StoreTaken(f"{self.path} was opened by another client")
-
-    def _sync(self, db: sqlite3.Connection) -> None:
-        # A commit under FULL syncs the file's log, and with it all that was committed before. Whether a commit makes
-        # sends is known only at its end, when the level can no longer be changed: so a second one, of one row.
-        db.execute("PRAGMA synchronous=FULL")
-        try:
-            db.execute("UPDATE folkmoot_meta SET value = value WHERE key = 'life'")
-        finally:
-            db.execute("PRAGMA synchronous=NORMAL")
+        return changes
 
     def _write(self, db: sqlite3.Connection, changes: Changes) -> None:
         if changes.user is not None:
