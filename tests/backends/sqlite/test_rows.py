@@ -1,0 +1,75 @@
+"""Rows and nouns: what is put is what is found, and a conflict changes nothing of a transaction."""
+
+import asyncio
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from folkmoot.backends.memory.disk import Disk
+from folkmoot.backends.memory.store import MemoryStore
+from folkmoot.backends.sqlite.database import connect, migrate
+from folkmoot.backends.sqlite.rows import ROOM, entries_of, group_of, no_group, put, put_pointer, state_of
+from folkmoot.ports.store import Conflict, MovedPointer, Write
+from folkmoot.testing.store_suite import OTHER, OWNER, Author
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> apsw.Connection:
+    opened = connect(tmp_path / "folkmoot.db")
+    migrate(opened)
+    return opened
+
+
+def writes() -> list[Write]:
+    """A creation and two messages, as a router would have them written."""
+
+    async def run() -> list[Write]:
+        disk = Disk()
+        author = Author(MemoryStore(disk))
+        await author.make(OTHER)
+        await author.say("a", "b")
+        return [record for record in disk.records if isinstance(record, Write)]
+
+    return asyncio.run(run())
+
+
+def test_what_is_put_is_what_is_found(database: apsw.Connection) -> None:
+    made, said = writes()
+    head, number = put(database, made, 1)
+    assert (head.seq, head.writes, head.room) == (1, 1, ROOM)
+    head, again = put(database, said, 1)
+    assert (again, head.seq, head.writes) == (number, 3, 2)
+    row = database.execute("SELECT * FROM groups").fetchone()
+    assert group_of(row) == (number, made.group, head)
+    stays = database.execute("SELECT user, joined, ended, role FROM memberships ORDER BY user, joined")
+    assert state_of(row, stays) == msgspec.structs.replace(said.after, head=head)
+    entries = entries_of(made.group, database.execute("SELECT * FROM entries ORDER BY seq"))
+    assert entries == [*made.entries, *said.entries]
+    pointers = database.execute("SELECT user, seq FROM pointers").fetchall()
+    assert pointers == [(OWNER, 3)]
+    database.close()
+
+
+def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) -> None:
+    made, said = writes()
+    database.execute("BEGIN IMMEDIATE")
+    put(database, made, 1)
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            put(database, made, 1)
+    put(database, said, 1)
+    with pytest.raises(Conflict):
+        put(database, msgspec.structs.replace(said, expected=said.after.head), 1)
+    database.execute("COMMIT")
+    assert database.execute("SELECT count(*) FROM entries").fetchone() == (3,)
+    assert database.execute("SELECT count(*) FROM outcomes").fetchone() == (3,)
+    database.close()
+
+
+def test_a_pointer_of_a_group_that_is_not_there_is_passed_over(database: apsw.Connection) -> None:
+    put_pointer(database, MovedPointer("gnone", OWNER, 1, 1))
+    assert database.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
+    assert no_group("gnone", 3).head.epoch == 3
+    database.close()
