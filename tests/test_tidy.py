@@ -25,7 +25,8 @@ WITHOUT_TESTS: set[str] = {
     "cli/__main__.py", "cli/chat.py", "cli/connect.py", "cli/group.py", "cli/history.py", "cli/main.py",
     "cli/replay.py", "cli/send.py", "cli/serve.py", "cli/show.py", "cli/tail.py", "cli/token.py", "cli/verify.py",
     # Test tools, which the tests that use them test.
-    "testing/edge.py", "testing/served.py", "testing/store_suite.py", "testing/faulty_files.py",
+    "testing/edge.py", "testing/served.py", "testing/store_suite.py", "testing/bus_suite.py",
+    "testing/faulty_files.py",
 }  # fmt: skip
 
 

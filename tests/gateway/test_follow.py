@@ -284,3 +284,30 @@ def test_a_resume_of_a_live_group_starts_it_again_from_there() -> None:
         assert owner.seqs(group) == [1, 2, 2, 3]
 
     an_edge(test)
+
+
+def test_a_resume_of_the_group_being_brought_up_takes_its_place() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner, OTHER)
+        await heard(owner, group, 1)
+        position = owner.all(ev.EntryEvent)[0].position
+        await say(owner, group, *(f"m{n}" for n in range(250)))
+        other = await edge.talker(OTHER, window=100)
+        other.say(ev.Resume(groups={group: position}))
+        await heard(other, group, 101)
+        # It waits for an acknowledgement; the client, which lacks 2 to 60 say, asks anew instead of giving one.
+        at_60 = next(event.position for event in other.all(ev.EntryEvent) if event.seq == 60)
+        other.say(ev.Resume(groups={group: at_60}))
+        await other.until(lambda: other.seqs(group).count(61) == 2)
+        await heard(other, group, 160)
+        other.say(ev.MarkRead(group=group, seq=100))
+        other.say(ev.Ack(groups={group: 160}))
+        await heard(other, group, 251)
+        await other.wait(ev.Recovered)
+        assert other.count(ev.Failed) == 0
+        assert other.seqs(group) == [*range(2, 102), *range(61, 252)]
+        await other.wait(ev.Pointer)
+
+    generous = GatewaySettings(sends_per_s=10_000, sends_burst=10_000, events_burst=10_000, tick_s=0.01)
+    an_edge(test, gateway=generous)

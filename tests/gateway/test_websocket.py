@@ -293,8 +293,11 @@ def test_what_is_not_agreed_on_ends_with_its_code(run: Run, frames: list[bytes],
 def test_what_is_no_websocket_is_closed_as_that(run: Run, raw: bytes) -> None:
     async def test(port: int, doors: EchoDoors) -> None:
         async with RudeClient.upgraded(port) as client:
-            client.say(raw)
-            assert await client.close_code() == 1002
+            # What still comes after it is not looked at, so it is not found to be too long either.
+            client.say(raw + b"\0" * 4 * FRAME_BYTES_MAX)
+            frame = await client.frame()
+            assert frame is not None
+            assert (frame[0], frame[1][:2]) == (CLOSE, (1002).to_bytes(2))
             await client.ended()
         await doors.until(lambda: doors.opened[0].told == ["lost"])
         assert doors.opened[0].received == []
@@ -392,7 +395,7 @@ def test_a_slow_reader_is_paused_at_the_high_mark_not_read_from_and_resumed_at_t
     high, low = 32_768, 4_096
 
     async def test(port: int, doors: EchoDoors) -> None:
-        async with RudeClient.upgraded(port) as client:
+        async with RudeClient.upgraded(port) as client, RudeClient.upgraded(port) as bystander:
             echo = doors.opened[0]
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             frame, written = echo.outlet.frame(b"x" * 10_000), 0
@@ -404,6 +407,11 @@ def test_a_slow_reader_is_paused_at_the_high_mark_not_read_from_and_resumed_at_t
             assert high <= echo.outlet.buffered() <= high + len(frame)
             client.say(client_frame(b"anyone there?"))
             await client.flush()
+            for _ in range(10):
+                # Another is read from and answered, again and again; this one is not.
+                bystander.say(client_frame(b"turn"))
+                assert await bystander.frame() == (TEXT, b"turn")
+            assert echo.received == []
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             for _ in range(written):
                 assert await client.frame() == (TEXT, b"x" * 10_000)

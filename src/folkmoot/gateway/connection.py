@@ -11,6 +11,7 @@ from folkmoot.gateway.feed import Feed
 from folkmoot.gateway.follow import Follower, Others, Wish
 from folkmoot.gateway.identity import TokenRefused
 from folkmoot.gateway.outlet import Outlet
+from folkmoot.gateway.queries import UNAVAILABLE_MS
 from folkmoot.model import entry as kinds
 from folkmoot.model.ids import GroupId, UserId, group_id, is_name
 from folkmoot.model.position import Position, PositionInvalid, parse_position
@@ -149,6 +150,10 @@ class Connection:
     def write(self, frames: bytes) -> None:
         if not self.is_closed:
             self.outlet.write(frames)
+
+    def follows(self, group: GroupId) -> bool:
+        """Whether the group is live here, or being brought up."""
+        return group in self.feeds or self._follower.awaits(group)
 
     def leave_feed(self, group: GroupId) -> None:
         feed = self.feeds.pop(group, None)
@@ -345,13 +350,16 @@ class Connection:
             self._queries -= 1
 
     def _on_mark_read(self, event: ev.MarkRead) -> None:
-        feed = self.feeds.get(event.group)
-        if feed is None:
-            self._fail("no_such_group", event.group)
-        elif not 0 <= event.seq <= feed.seq:
+        at = self.feeds.get(event.group) or self._follower.place
+        if at is None or at.group != event.group:
+            if self._follower.awaits(event.group):
+                self.send(ev.Failed(code="unavailable", ref=event.group, retry_after_ms=UNAVAILABLE_MS))
+            else:
+                self._fail("no_such_group", event.group)
+        elif not 0 <= event.seq <= at.seq:
             self._fail("bad_request", event.group, "no such entry yet")
         else:
-            self.gateway.pointers.move(self.user, event.group, feed.epoch, event.seq)
+            self.gateway.pointers.move(self.user, event.group, at.epoch, event.seq)
 
     def _on_ping(self, event: ev.Ping) -> None:
         self.send(ev.Pong(ref=event.ref[:200]))

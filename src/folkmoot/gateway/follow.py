@@ -44,10 +44,11 @@ class Others(msgspec.Struct, frozen=True):
 class Place:
     """Where a connection stands in a group that it is catching up with."""
 
-    __slots__ = ("acked", "group", "last", "mark", "seq", "told")
+    __slots__ = ("acked", "epoch", "group", "last", "mark", "seq", "told")
 
     def __init__(self, group: GroupId, position: Position, last: int | None) -> None:
         self.group = group
+        self.epoch = position.epoch
         self.seq = position.seq
         self.mark = position.mark
         self.last = last
@@ -64,15 +65,28 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._stirred: asyncio.Event | None = None
         self.place: Place | None = None
+        self._bringing = ""
+        # The client has named again the group that is being brought up: that ends, and the new wish begins.
+        self._superseded = False
 
     @property
     def waiting(self) -> int:
         return len(self._wishes)
 
     def want(self, wish: Wish | Others) -> None:
+        if isinstance(wish, Wish) and wish.asked and wish.group == self._bringing:
+            # It may be waiting for an acknowledgement that never comes, since the client asks anew: so it goes first.
+            self._superseded = True
+            self._wishes.appendleft(wish)
+            self.stir()
+            return
         self._wishes.append(wish)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+
+    def awaits(self, group: GroupId) -> bool:
+        """Whether the group is being brought up, or waits for it."""
+        return group == self._bringing or any(isinstance(wish, Wish) and wish.group == group for wish in self._wishes)
 
     def stir(self) -> None:
         """Something that a catch-up may wait for has happened: an acknowledgement, or a drained buffer."""
@@ -100,7 +114,6 @@ class Follower:
                     await self._bring(wish)
         finally:
             self._task = None
-            self.place = None
 
     async def _bring_others(self, wish: Others) -> None:
         connection = self._connection
@@ -129,8 +142,15 @@ class Follower:
 
     async def _bring(self, wish: Wish) -> None:
         """Bring one group up, for as long as it takes: a store that is away, or a feed that ends, is tried again."""
+        self._bringing, self._superseded = wish.group, False
+        try:
+            await self._bring_once_more(wish)
+        finally:
+            self._bringing, self.place = "", None
+
+    async def _bring_once_more(self, wish: Wish) -> None:
         wait_s = RETRY_S
-        while True:
+        while not self._superseded:
             try:
                 place = await self._begin(wish)
                 if place is not None:
@@ -249,6 +269,8 @@ class Follower:
         connection = self._connection
         await self._writable()
         await self._window(place)
+        if self._superseded:
+            return True
         last = place.last
         if last is None:
             feed = await connection.gateway.feeds.open(place.group)
@@ -285,7 +307,7 @@ class Follower:
         over = False
         for entry in page:
             frames.append(connection.outlet.frame(connection.outlet.codec.encode(entry_event(entry))))
-            place.seq, place.mark = entry.seq, entry.hash[:MARK_BYTES]
+            place.epoch, place.seq, place.mark = entry.epoch, entry.seq, entry.hash[:MARK_BYTES]
             if ended_user(entry) == connection.user:
                 # Whatever was known of the memberships when this catch-up began, it stops at a removal.
                 over = True
@@ -313,7 +335,7 @@ class Follower:
 
     async def _window(self, place: Place) -> None:
         """Wait while the client has the whole of its window unacknowledged."""
-        while place.seq - place.acked >= self._connection.window:
+        while place.seq - place.acked >= self._connection.window and not self._superseded:
             await self._stir()
 
     async def _writable(self) -> None:

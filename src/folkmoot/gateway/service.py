@@ -184,10 +184,12 @@ class Gateway:
                 self._tell_pointer(push)
 
     def _tell_pointer(self, moved: PointerMoved) -> None:
+        feed = self.feeds.get(moved.group)
+        if feed is None:
+            return
+        unread = max(0, feed.messages - moved.messages)
         for connection in self._of_user.get(moved.user, ()):
-            feed = connection.feeds.get(moved.group)
-            if feed is not None:
-                unread = max(0, feed.messages - moved.messages)
+            if connection.follows(moved.group):
                 connection.send(ev.Pointer(group=moved.group, read=moved.seq, unread=unread))
 
     def _on_recall(self, message: bytes, reply: Reply | None) -> None:
