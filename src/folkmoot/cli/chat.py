@@ -1,19 +1,21 @@
 """`folkmoot chat`: a group on a terminal, what others say above, what I type sent with Enter."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import URL_DEFAULT, As, Caller, DataDir, Token, TokenFile, Url, group_named
+from folkmoot.cli.connect import NOT_DONE, URL_DEFAULT, As, Caller, DataDir, Token, TokenFile, Url, fail, group_named
 from folkmoot.cli.show import as_text
+from folkmoot.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from folkmoot.client import Client
+    from folkmoot.client import Answered, Client
 
 SHOWN_AT_START = 20
+ANSWERS_S_MAX = 10.0
+"""How long, after the end of input, answers to what was typed are waited for."""
 
 
 def chat(
@@ -26,37 +28,68 @@ def chat(
 ) -> None:
     """Chat in a group: type a line and press Enter; Ctrl-D leaves."""
 
-    async def work(client: "Client") -> None:
-        found = await group_named(client, group)
-        page = await client.history(found, limit=SHOWN_AT_START)
+    async def work(client: "Client") -> int:
+        return await _Chat(client, await group_named(client, group)).run()
+
+    unsent = Caller(url, token, token_file, as_user, data_dir).run(work)
+    if unsent:
+        fail(f"{unsent} of your messages were not confirmed", NOT_DONE)
+
+
+class _Chat:
+    def __init__(self, client: "Client", group: str) -> None:
+        self._client = client
+        self._group = group
+        self._terminal = Terminal()
+        self._answered = asyncio.Event()
+        self._refused = 0
+
+    async def run(self) -> int:
+        """Until the end of input; how many messages have not been confirmed by then."""
+        page = await self._client.history(self._group, limit=SHOWN_AT_START)
         for entry in page.entries:
-            typer.echo(as_text(entry))
-        listening = asyncio.create_task(_listen(client, found, page.entries[-1].seq if page.entries else 0))
+            self._terminal.show(as_text(entry))
+        self._client.on_answer = self._on_answer
+        listening = asyncio.create_task(self._listen(page.entries[-1].seq if page.entries else 0))
+        talking = asyncio.create_task(self._talk())
         try:
-            await _talk(client, found)
+            done, _ = await asyncio.wait({listening, talking}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in (listening, talking):
+                task.cancel()
+            await asyncio.gather(listening, talking, return_exceptions=True)
+        return self._refused + len(self._client.pending())
 
-    Caller(url, token, token_file, as_user, data_dir).run(work)
+    async def _listen(self, last: int) -> None:
+        async for entry in self._client:
+            if entry.group == self._group and entry.seq > last:
+                self._terminal.show(as_text(entry))
 
+    async def _talk(self) -> None:
+        """Sends wait in the outbox where the server is away: the next line can be typed at once."""
+        from folkmoot.client import ClientError
 
-async def _listen(client: "Client", group: str, last: int) -> None:
-    async for entry in client:
-        if entry.group == group and entry.seq > last:
-            typer.echo(as_text(entry))
-
-
-async def _talk(client: "Client", group: str) -> None:
-    from folkmoot.client import SendRefused
-
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        text = line.decode("utf-8", "replace").rstrip("\n")
-        if not text.strip():
-            continue
+        async for text in self._terminal.lines():
+            if text.strip():
+                try:
+                    self._client.post(self._group, text)
+                except ClientError as error:
+                    self._not_sent(str(error))
         try:
-            await client.send(group, text)
-        except SendRefused as error:
-            typer.echo(f"(not sent: {error})", err=True)
+            async with asyncio.timeout(ANSWERS_S_MAX):
+                while self._client.pending():
+                    self._answered.clear()
+                    await self._answered.wait()
+        except TimeoutError:
+            return
+
+    def _on_answer(self, answer: "Answered") -> None:
+        self._answered.set()
+        if answer.seq is None and answer.definite:
+            self._not_sent(answer.detail or answer.code)
+
+    def _not_sent(self, why: str) -> None:
+        self._refused += 1
+        self._terminal.show(f"(not sent: {why})")

@@ -5,17 +5,19 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from folkmoot.client import Client
+    from folkmoot.client import Client, ClientError, ClientStore
 
 T = TypeVar("T")
 
 URL_DEFAULT = "http://127.0.0.1:8420"
-CONNECT_S_MAX = 10.0
+CONNECT_S_MAX = 5.0
+"""Longer than a server takes to start again, and no longer than one likes to wait for an error."""
+
 NOT_DONE, WRONG_USE, NO_SERVER = 1, 2, 3
 
 Url = Annotated[str, typer.Option("--url", envvar="FOLKMOOT_URL", help="The server.")]
@@ -31,31 +33,50 @@ class Caller:
     """Where to connect, and as whom: what the options of a verb came to."""
 
     def __init__(self, url: str, token: str, token_file: Path | None, as_user: str, data_dir: Path) -> None:
+        from folkmoot.client.link import socket_url
+
+        try:
+            socket_url(url)
+        except ValueError as error:
+            fail(str(error), WRONG_USE)
         self.url = url
         self._token = _token(token, token_file, as_user, data_dir)
 
-    def run(self, work: "Callable[[Client], Awaitable[T]]", *, fresh: str = "head") -> T:
+    def run(
+        self,
+        work: "Callable[[Client], Awaitable[T]]",
+        *,
+        fresh: Literal["head", "join"] = "head",
+        store: "ClientStore | None" = None,
+    ) -> T:
         """Connect, do `work`, and take leave; errors end the command with one line and a status."""
-        from folkmoot.client import Client, ClientError, NotConnected, RequestFailed, SendRefused, SendUnknown
-        from folkmoot.client.errors import ConnectionEnded
+        from folkmoot.client import Client, ClientError, ConnectionEnded, NotConnected, SendUnknown
+        from folkmoot.protocol.errors import CODES
 
         async def body() -> T:
-            where = "join" if fresh == "join" else "head"
-            async with Client(self.url, self._token, fresh=where, connect_s_max=CONNECT_S_MAX) as client:  # type: ignore[arg-type]
+            async with Client(self.url, self._token, fresh=fresh, store=store, connect_s_max=CONNECT_S_MAX) as client:
                 return await work(client)
 
         try:
             return asyncio.run(body())
         except NotConnected as error:
-            fail(f"cannot reach {self.url}: {error}", NO_SERVER)
-        except ConnectionEnded as error:
-            fail(str(error), NO_SERVER)
-        except (SendRefused, RequestFailed) as error:
-            fail(str(error))
+            fail(f"cannot reach {self.url}: {error.__cause__ or error}", NO_SERVER)
         except SendUnknown as error:
-            fail(f"{error} (it may have happened; the same --id again is safe)")
+            fail(f"{said(error)} (it may have happened: the same again with --id {error.send_id} is safe)")
+        except ConnectionEnded as error:
+            meaning = CODES[error.code].meaning if error.code in CODES else error.detail
+            fail(f"{self.url} ended the connection: {error.code}: {meaning}")
         except ClientError as error:
-            fail(str(error))
+            fail(said(error))
+
+
+def said(error: "ClientError") -> str:
+    """A client's error in one line: its code and, where nothing more is known, what the code means."""
+    from folkmoot.protocol.errors import CODES
+
+    code, detail = getattr(error, "code", ""), getattr(error, "detail", "")
+    meaning = CODES[code].meaning if code in CODES else ""
+    return f"{code}: {detail or meaning}" if code and (detail or meaning) else str(error)
 
 
 def fail(message: str, status: int = NOT_DONE) -> NoReturn:
@@ -65,7 +86,12 @@ def fail(message: str, status: int = NOT_DONE) -> NoReturn:
 
 
 async def group_named(client: "Client", name: str) -> str:
-    """The id of the group with this id or name, among mine; the only one I have where `name` is empty."""
+    """The id of the group with this id or name, among mine; the only one I have where `name` is empty.
+
+    Whoever is connected knows the ids of all groups: only a name has to be asked for.
+    """
+    if name and client.position(name) is not None:
+        return name
     after, found = "", []
     while True:
         page = await client.groups(after=after, limit=500)

@@ -24,8 +24,12 @@ User = Annotated[str, typer.Argument(help="A user.")]
 def create(
     name: Annotated[str, typer.Argument(help="What it is called.")],
     member: Annotated[list[str] | None, typer.Option("--member", help="A member beside you; may be repeated.")] = None,
-    history: Annotated[str, typer.Option(help="What a newcomer may read: join, or all.")] = "join",
-    entry: Annotated[str, typer.Option(help="Who may join: invite, or open.")] = "invite",
+    history: Annotated[
+        Literal["join", "all"], typer.Option(help="What a newcomer may read: from the join on, or all.")
+    ] = "join",
+    entry: Annotated[
+        Literal["invite", "open"], typer.Option(help="Who may join: the invited, or whoever knows the id.")
+    ] = "invite",
     send_id: Annotated[str, typer.Option("--id", help="The request's own id: the same again is the same group.")] = "",
     as_json: Json = False,
     url: Url = URL_DEFAULT,
@@ -40,8 +44,8 @@ def create(
         return await client.create_group(
             name,
             members=member or [],
-            history=history,  # type: ignore[arg-type]
-            entry=entry,  # type: ignore[arg-type]
+            history=history,
+            entry=entry,
             send_id=send_id or None,
             timeout_s=30,
         )

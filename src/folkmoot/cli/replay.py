@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import NOT_DONE, WRONG_USE, DataDir, Json, fail
+from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said
 
 if TYPE_CHECKING:
-    from folkmoot.checker.replay import Progress, ReplayReport
+    from folkmoot.checker.replay import Progress, ReplayReport, ReplaySettings
 
 
 def replay(
@@ -21,7 +21,10 @@ def replay(
     kill_every: Annotated[float, typer.Option(min=0, help="SIGKILL the server about this often, in seconds.")] = 0,
     kills_min: Annotated[int, typer.Option(min=0, help="Repeat the files until there were so many kills.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Of the instants of the kills.")] = None,
-    url: Annotated[str, typer.Option(help="A server that runs already, whose secret is in --data-dir.")] = "",
+    url: Annotated[str, typer.Option(help="A server that runs already; its own is started where none is given.")] = "",
+    secret_file: Annotated[
+        Path | None, typer.Option(help="With --url: that server's secret; the one in --data-dir where none is given.")
+    ] = None,
     data_dir: DataDir = Path("data"),
     as_json: Json = False,
 ) -> None:
@@ -30,12 +33,14 @@ def replay(
 
     from folkmoot.checker.child import ChildFailed
     from folkmoot.checker.replay import ReplaySettings
-    from folkmoot.client import ClientError
+    from folkmoot.client import ClientError, NotConnected
 
     if url and (kill_every or kills_min):
         fail("--kill-every kills a server of its own: leave --url out", WRONG_USE)
     if kills_min and not kill_every:
         fail("--kills-min needs --kill-every", WRONG_USE)
+    if secret_file is not None and not url:
+        fail("--secret-file is of a server that runs already: give its --url too", WRONG_USE)
     chosen = secrets.randbits(32) if seed is None else seed
     settings = ReplaySettings(rate_per_s=rate, kill_every_s=kill_every, kills_min=kills_min, seed=chosen)
     if not as_json and kill_every:
@@ -43,64 +48,120 @@ def replay(
     try:
         # A client costs less on uvloop, and all members of a group share this one process.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report = runner.run(_run(files, settings, url, data_dir, quiet=as_json))
-    except (ChildFailed, ClientError, OSError) as error:
-        fail(f"{type(error).__name__}: {error}")
-    typer.echo(_as_json(report, chosen) if as_json else _as_text(report))
+            if url:
+                report = runner.run(_there(files, settings, url, _secret(secret_file, data_dir), quiet=as_json))
+            else:
+                report = runner.run(_here(files, settings, quiet=as_json))
+    except NotConnected as error:
+        fail(f"cannot reach {url or 'the server'}: {error.__cause__ or error}", NO_SERVER)
+    except ClientError as error:
+        fail(f"given up, since a client ended: {said(error)}")
+    except ChildFailed as error:
+        fail(f"the server did not come up. It said: {error}")
+    except (OSError, ValueError) as error:
+        fail(str(error), WRONG_USE)
+    if as_json:
+        typer.echo(_as_json(report, chosen))
+    else:
+        _show(report)
     if not report.clean:
         raise typer.Exit(NOT_DONE)
 
 
-async def _run(files: list[Path], settings: object, url: str, data_dir: Path, *, quiet: bool) -> "ReplayReport":
-    from rich.console import Console
-    from rich.progress import Progress as Bar
+async def _there(
+    files: list[Path], settings: "ReplaySettings", url: str, secret: bytes, *, quiet: bool
+) -> "ReplayReport":
+    """Through a server that runs already."""
+    from folkmoot.checker.replay import Replay
 
+    with _Bar(quiet=quiet) as bar:
+        return await Replay(files, settings, url=url, secret=secret, on_progress=bar.show).run()
+
+
+async def _here(files: list[Path], settings: "ReplaySettings", *, quiet: bool) -> "ReplayReport":
+    """Through a server of its own, on data that is thrown away afterwards."""
     from folkmoot.checker.child import ChildServer
-    from folkmoot.checker.replay import Replay, ReplaySettings
+    from folkmoot.checker.replay import Replay
     from folkmoot.gateway.identity import secret_of
 
-    assert isinstance(settings, ReplaySettings)
-    with Bar(console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task("connecting", total=None)
+    with tempfile.TemporaryDirectory(prefix="folkmoot-replay-") as folder, _Bar(quiet=quiet) as bar:
+        child = ChildServer(Path(folder))
+        try:
+            await child.start()
+            secret = secret_of(Path(folder))
+            replay = Replay(files, settings, url=child.url, secret=secret, child=child, on_progress=bar.show)
+            return await replay.run()
+        finally:
+            await child.stop()
 
-        def show(step: "Progress") -> None:
-            bar.update(task, description=f"{step.file} ({step.kills} kills)", completed=step.done, total=step.total)
 
-        if url:
-            return await Replay(files, settings, url=url, secret=secret_of(data_dir), on_progress=show).run()
-        with tempfile.TemporaryDirectory(prefix="folkmoot-replay-") as folder:
-            child = ChildServer(Path(folder))
-            try:
-                await child.start()
-                secret = secret_of(Path(folder))
-                replay = Replay(files, settings, url=child.url, secret=secret, child=child, on_progress=show)
-                return await replay.run()
-            finally:
-                await child.stop()
+class _Bar:
+    """How far it is, on standard error, so that a verdict can be piped on."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), transient=True, disable=quiet)
+        self._task = self._bar.add_task("connecting", total=None)
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, step: "Progress") -> None:
+        kills = f", {step.kills} kills" if step.kills else ""
+        self._bar.update(self._task, description=f"{step.file}{kills}", completed=step.done, total=step.total)
+
+
+def _secret(secret_file: Path | None, data_dir: Path) -> bytes:
+    """A running server's secret: never made here. Raises OSError, SecretUnsafe."""
+    from folkmoot.gateway.identity import SECRET_FILE, SecretUnsafe, secret_of
+
+    path = secret_file or data_dir / SECRET_FILE
+    if not path.exists():
+        fail(f"{path} is not there: it is the secret that the server at --url signs tokens with", WRONG_USE)
+    if secret_file is not None:
+        return secret_file.read_bytes().strip()
+    try:
+        return secret_of(data_dir)
+    except SecretUnsafe as error:
+        fail(str(error), WRONG_USE)
 
 
 def _as_json(report: "ReplayReport", seed: int) -> str:
     import msgspec
 
     fields = msgspec.to_builtins(report)
-    return json.dumps(fields | {"clean": report.clean, "seed": seed})
+    return json.dumps(fields | {"sends_per_s": round(report.sends_per_s, 1), "clean": report.clean, "seed": seed})
 
 
-def _as_text(report: "ReplayReport") -> str:
-    from folkmoot.checker.history import FAULTS
+def _show(report: "ReplayReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
 
-    rate = report.entries / report.seconds if report.seconds else 0
-    lines = [
-        f"{report.files} files, {report.lines} lines, of them {report.messages} messages; {report.members} members",
-        f"{report.entries} acknowledged, {report.deliveries} deliveries in {report.seconds:.1f} s ({rate:.0f} sends/s)",
-        f"{report.kills} kills, {report.reconnects} reconnects",
-    ]
     counts = report.verdict.counts
-    main = ("missing", "doubled", "out_of_order", "altered")
-    lines.append(", ".join(f"{counts[fault]} {fault.replace('_', ' ')}" for fault in main))
-    for fault, count in counts.items():
-        if count and fault not in main:
-            lines.append(f"{count} {fault.replace('_', ' ')}: {FAULTS[fault]}")
-    lines += [f"  {fault}: {example}" for fault, examples in report.verdict.examples.items() for example in examples]
-    lines.append("clean" if report.clean else "NOT CLEAN")
-    return "\n".join(lines)
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    rows: list[tuple[str, str]] = [
+        ("files", f"{report.files:,}"),
+        ("lines", f"{report.lines:,}"),
+        ("messages", f"{report.messages:,}"),
+        ("members", f"{report.members:,}"),
+        ("sends/s", f"{report.sends_per_s:,.0f}"),
+        ("deliveries", f"{report.deliveries:,}"),
+        *((fault.replace("_", " "), f"{count:,}") for fault, count in counts.items()),
+        ("kills", f"{report.kills:,}"),
+        ("reconnects", f"{report.reconnects:,}"),
+        ("seconds", f"{report.seconds:,.1f}"),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    Console().print(table)
+    for line in report.verdict.lines():
+        typer.echo(line)
+    typer.echo("clean" if report.clean else "NOT CLEAN")

@@ -3,13 +3,19 @@
 import asyncio
 import json
 import os
+import shutil
+import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import NOT_DONE, WRONG_USE, fail
+from folkmoot.cli.connect import NOT_DONE, URL_DEFAULT, WRONG_USE, fail
+
+if TYPE_CHECKING:
+    from folkmoot.node.config import Settings
 
 
 def serve(
@@ -25,7 +31,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C; then drain."""
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.gateway.identity import SecretUnsafe
-    from folkmoot.node.config import Settings, SettingsError, load_settings
+    from folkmoot.node.config import SettingsError, load_settings
     from folkmoot.node.lifecycle import serve as run
     from folkmoot.ports.store import SchemaUnknown, StoreBroken
     from folkmoot.telemetry.logs import configure
@@ -42,19 +48,18 @@ def serve(
         typer.echo(json.dumps({"ready": url}) if as_json else _welcome(url, settings))
 
     try:
-        _loop_runner(run(settings, on_ready=ready))
+        _run_on_uvloop(run(settings, on_ready=ready))
     except (StoreInUse, SchemaUnknown, StoreBroken, SecretUnsafe) as error:
         fail(f"{settings.data_dir}: {error}", NOT_DONE)
     except OSError as error:
         fail(f"cannot serve on {settings.host}:{settings.port} from {settings.data_dir}: {error}", NOT_DONE)
-    _ = Settings
 
 
-def _loop_runner(work: object) -> None:
+def _run_on_uvloop(work: "Coroutine[object, object, None]") -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)  # type: ignore[arg-type]
+        runner.run(work)
 
 
 def _pairs(settings: list[str]) -> dict[str, object]:
@@ -67,22 +72,20 @@ def _pairs(settings: list[str]) -> dict[str, object]:
     return pairs
 
 
-def _welcome(url: str, settings: object) -> str:
+def _welcome(url: str, settings: "Settings") -> str:
     from folkmoot.gateway.identity import mint, secret_of
-    from folkmoot.node.config import Settings
 
-    assert isinstance(settings, Settings)
     secret, now_ms = secret_of(Path(settings.data_dir)), time.time_ns() // 1_000_000
     tokens = {u: mint(secret, u, lifetime_s=settings.token_lifetime_s, now_ms=now_ms) for u in ("user-1", "user-2")}
-    command = "folkmoot" if os.environ.get("VIRTUAL_ENV") else ".venv/bin/folkmoot"
-    where = "" if url.endswith(":8420") else f"  export FOLKMOOT_URL={url}\n"
+    command = _command()
+    where = "" if url == URL_DEFAULT else f"  export FOLKMOOT_URL={url}\n"
     return f"""
 Folkmoot is ready at {url}
 
 In a second terminal, as user-1:
 
 {where}  export FOLKMOOT_TOKEN={tokens["user-1"]}
-  {command} group create "tea room" --member user-2
+  {command} group create "tea room" --member user-2 --id tea-room
   {command} chat "tea room"
 
 In a third, as user-2:
@@ -92,3 +95,13 @@ In a third, as user-2:
 
 Ctrl-C here stops the server.
 """
+
+
+def _command() -> str:
+    """How this program is called from here."""
+    if shutil.which("folkmoot"):
+        return "folkmoot"
+    called = Path(sys.argv[0])
+    return (
+        os.path.relpath(called) if called.name == "folkmoot" else f"{os.path.relpath(sys.executable)} -m folkmoot.cli"
+    )

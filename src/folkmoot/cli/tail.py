@@ -1,7 +1,8 @@
-"""`folkmoot tail`: entries as they come, from the head, the join or a position."""
+"""`folkmoot tail`: entries as they come, from the head, the join, a number or a position."""
 
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,12 +23,18 @@ from folkmoot.cli.show import as_json as to_json
 from folkmoot.cli.show import as_text
 
 if TYPE_CHECKING:
-    from folkmoot.client import Client
+    from folkmoot.client import Client, ClientStore, GroupEvent, Received
+
+_WORDS: dict[str, Literal["head", "join"]] = {"head": "head", "join": "join", "start": "join"}
+ROWS = 500
+PAGE = 100
 
 
 def tail(
     group: Annotated[str, typer.Argument(help="A group's id or name; none: all of mine.")] = "",
-    since: Annotated[str, typer.Option("--from", help="head, join, or a seq after which to begin.")] = "head",
+    since: Annotated[
+        str, typer.Option("--from", metavar="WHERE", help="head, start (my join), a seq, or a position of --json.")
+    ] = "head",
     count: Annotated[int, typer.Option("--count", min=0, help="End after so many; 0: never.")] = 0,
     as_json: Json = False,
     url: Url = URL_DEFAULT,
@@ -37,31 +44,74 @@ def tail(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Show entries as they come, until Ctrl-C."""
-    after = int(since) if since.isdigit() else None
-    if after is None and since not in ("head", "join"):
-        fail("--from takes head, join or a seq", WRONG_USE)
-    if after is not None and not group:
-        fail("--from a seq needs a group", WRONG_USE)
+    after = int(since) if since.isdecimal() and since.isascii() else None
+    is_position = since not in _WORDS and after is None
+    if (is_position or after is not None) and not group:
+        fail("--from a seq or a position needs a group", WRONG_USE)
+    store = _store_at(group, since) if is_position else None
+    caller = Caller(url, token, token_file, as_user, data_dir)
 
     async def work(client: "Client") -> None:
-        wanted = await group_named(client, group) if group else ""
-        shown, last = 0, after
-        # History first, up to what is there now; then what comes, without what was already shown.
-        while last is not None:
-            page = await client.history(wanted, after=last, limit=100)
-            for entry in page.entries:
-                typer.echo(to_json(entry) if as_json else as_text(entry))
-                last, shown = entry.seq, shown + 1
-                if shown == count:
-                    return
-            if not page.more:
-                break
-        async for entry in client:
-            if (wanted and entry.group != wanted) or (last is not None and entry.seq <= last):
-                continue
-            typer.echo(to_json(entry) if as_json else as_text(entry))
-            shown += 1
-            if shown == count:
+        # A position is of a group that goes by its id: by its name one would not know it before asking.
+        wanted = group if is_position else await group_named(client, group) if group else ""
+        names = {} if group else await _names(client)
+        client.on_event = _on_event(wanted)
+        left = count or -1
+        async for entry in _entries(client, wanted, after):
+            typer.echo(to_json(entry) if as_json else as_text(entry, names=None if group else names))
+            left -= 1
+            if not left:
                 return
 
-    Caller(url, token, token_file, as_user, data_dir).run(work, fresh=since)
+    caller.run(work, fresh=_WORDS.get(since, "head"), store=store)
+
+
+async def _entries(client: "Client", group: str, after: int | None) -> "AsyncIterator[Received]":
+    """History after a seq first, up to what is there now; then what comes, without what was already given."""
+    while after is not None:
+        page = await client.history(group, after=after, limit=PAGE)
+        for entry in page.entries:
+            after = entry.seq
+            yield entry
+        if not page.more:
+            break
+    async for entry in client:
+        if (not group or entry.group == group) and (after is None or entry.seq > after):
+            yield entry
+
+
+def _store_at(group: str, position: str) -> "ClientStore":
+    """What a client has kept that has come this far: the server says whether the position holds."""
+    from folkmoot.client import MemoryClientStore
+    from folkmoot.client.kept import Kept, KeptPlace
+    from folkmoot.model.position import PositionInvalid, parse_position
+
+    try:
+        seq = parse_position(position).seq
+    except PositionInvalid:
+        fail("--from takes head, start, a seq or a position", WRONG_USE)
+    return MemoryClientStore(Kept(places={group: KeptPlace(position=position, seq=seq)}))
+
+
+def _on_event(group: str) -> "Callable[[GroupEvent], None]":
+    from folkmoot.protocol.events import Ended, Reset
+
+    def told(event: "GroupEvent") -> None:
+        if group and event.group != group:
+            return
+        if isinstance(event, Reset):
+            typer.echo(f"({event.group}: the position is not one of this log; going on from its head)", err=True)
+        elif isinstance(event, Ended):
+            typer.echo(f"({event.group}: you are no longer a member)", err=True)
+
+    return told
+
+
+async def _names(client: "Client") -> dict[str, str]:
+    names: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        page = await client.groups(after=after, limit=ROWS)
+        names |= {row.group: row.name for row in page.groups}
+        after = page.next
+    return names
