@@ -129,6 +129,8 @@ class Gateway:
         """The connection has said who it is."""
         self.wheel.ready(connection, expires_ms)
         self.presence.add(connection.user)
+        # Also for who names groups alone: read pointers that other devices move come by the user's roster.
+        self.spawn(self._tell_online(connection.user))
         self._of_user.setdefault(connection.user, []).append(connection)
 
     def gone(self, connection: Connection) -> None:
@@ -191,6 +193,9 @@ class Gateway:
         for connection in self._of_user.get(moved.user, ()):
             if connection.follows(moved.group):
                 connection.send(ev.Pointer(group=moved.group, read=moved.seq, unread=unread))
+
+    async def _tell_online(self, user: UserId) -> None:
+        await self.presence.told(user)
 
     def _on_recall(self, message: bytes, reply: Reply | None) -> None:
         self._announce_all()
