@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import typer
@@ -20,13 +20,14 @@ class Terminal:
     def __init__(self) -> None:
         self._is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._is_reading = False
+        self._typed = _editing() if self._is_interactive else str
 
     def show(self, text: str) -> None:
         """Show a line; what is being typed stands under it again."""
         if not self._is_reading:
             typer.echo(text)
             return
-        sys.stdout.write(f"{_CLEAR}{text}\n{PROMPT}{_typed()}")
+        sys.stdout.write(f"{_CLEAR}{text}\n{PROMPT}{self._typed()}")
         sys.stdout.flush()
 
     async def lines(self) -> AsyncIterator[str]:
@@ -81,13 +82,13 @@ async def _piped() -> AsyncIterator[str]:
         yield line.decode("utf-8", "replace").rstrip("\n")
 
 
-def _typed() -> str:
-    """What stands on the line that is being typed."""
+def _editing() -> Callable[[], str]:
+    """Let lines be edited, with those before them; what stands on the one that is being typed."""
     try:
         import readline
     except ImportError:
-        return ""
-    return readline.get_line_buffer()
+        return str
+    return readline.get_line_buffer
 
 
 def _attributes() -> "list[object] | None":
