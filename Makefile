@@ -3,7 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints/all.txt
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+# Exact versions, also of what pip builds with: older pips read the first, newer ones the second.
+export PIP_CONSTRAINT := constraints/all.txt
+export PIP_BUILD_CONSTRAINT := constraints/all.txt
 
 .PHONY: serve test check quick docs clean
 
