@@ -231,6 +231,26 @@ def test_a_catch_up_waits_for_the_clients_window() -> None:
     an_edge(test, gateway=generous)
 
 
+def test_a_page_never_goes_over_a_small_window() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner, OTHER)
+        await heard(owner, group, 1)
+        position = owner.all(ev.EntryEvent)[0].position
+        await say(owner, group, *(f"m{n}" for n in range(50)))
+        other = await edge.talker(OTHER, window=7)
+        other.say(ev.Resume(groups={group: position}))
+        for acked in range(1, 51, 7):
+            other.say(ev.Ack(groups={group: acked}))
+            await heard(other, group, min(acked + 7, 51))
+            await edge.gateway.store.head(group)
+            assert other.seqs(group)[-1] == min(acked + 7, 51)
+        await other.wait(ev.Recovered)
+        assert other.seqs(group) == list(range(2, 52))
+
+    an_edge(test)
+
+
 def test_a_slow_reader_leaves_the_feed_is_told_so_and_misses_nothing() -> None:
     async def test(edge: Edge) -> None:
         owner, other = await edge.member(OWNER), await edge.member(OTHER)

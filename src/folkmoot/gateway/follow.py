@@ -297,9 +297,10 @@ class Follower:
 
     async def _send_page(self, place: Place, last: int) -> bool:
         connection = self._connection
+        entries_max = max(1, min(PAGE_ENTRIES_MAX, place.acked + connection.window - place.seq))
         async with connection.gateway.reading:
             page = await connection.gateway.store.read(
-                place.group, Span(place.seq + 1, last), entries_max=PAGE_ENTRIES_MAX, bytes_max=PAGE_BYTES_MAX
+                place.group, Span(place.seq + 1, last), entries_max=entries_max, bytes_max=PAGE_BYTES_MAX
             )
         if not page:
             raise FeedEnded(place.group)
