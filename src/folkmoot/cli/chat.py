@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from folkmoot.client import Answered, Client
 
 SHOWN_AT_START = 20
+PENDING_MAX = 100
+"""Lines without an answer; what is piped in faster waits in the pipe."""
+
 ANSWERS_S_MAX = 10.0
 """How long, after the end of input, answers to what was typed are waited for."""
 
@@ -73,17 +76,21 @@ class _Chat:
 
         async for text in self._terminal.lines():
             if text.strip():
+                await self._until_pending(PENDING_MAX)
                 try:
                     self._client.post(self._group, text)
                 except ClientError as error:
                     self._not_sent(str(error))
         try:
             async with asyncio.timeout(ANSWERS_S_MAX):
-                while self._client.pending():
-                    self._answered.clear()
-                    await self._answered.wait()
+                await self._until_pending(0)
         except TimeoutError:
             return
+
+    async def _until_pending(self, count_max: int) -> None:
+        while len(self._client.pending()) > count_max:
+            self._answered.clear()
+            await self._answered.wait()
 
     def _on_answer(self, answer: "Answered") -> None:
         self._answered.set()

@@ -29,12 +29,7 @@ def serve(
     as_json: Annotated[bool, typer.Option("--json", help='Say {"ready": URL} once, and nothing to people.')] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then drain."""
-    from folkmoot.backends.sqlite.store import StoreInUse
-    from folkmoot.gateway.identity import SecretUnsafe
     from folkmoot.node.config import SettingsError, load_settings
-    from folkmoot.node.lifecycle import serve as run
-    from folkmoot.ports.store import SchemaUnknown, StoreBroken
-    from folkmoot.telemetry.logs import configure
 
     flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
     flags |= {"log_json": log_json} | _pairs(setting or [])
@@ -42,6 +37,16 @@ def serve(
         settings = load_settings(flags, os.environ, config)
     except SettingsError as error:
         fail(str(error), WRONG_USE)
+    _serve(settings, as_json=as_json)
+
+
+def _serve(settings: "Settings", *, as_json: bool) -> None:
+    from folkmoot.backends.sqlite.store import StoreInUse
+    from folkmoot.gateway.identity import SecretUnsafe
+    from folkmoot.node.lifecycle import serve as run
+    from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.telemetry.logs import configure
+
     configure(level=settings.log_level, as_json=settings.log_json or as_json)
 
     def ready(url: str) -> None:

@@ -1,6 +1,7 @@
 """A terminal on which one types while others speak: lines in, and lines shown above the one being typed."""
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import threading
@@ -10,6 +11,9 @@ from typing import Final
 import typer
 
 PROMPT: Final = "> "
+LINES_AHEAD_MAX: Final = 100
+"""What is piped in faster than it is taken waits in the pipe."""
+
 _UP_AND_CLEAR: Final = "\x1b[1A\x1b[2K"
 _CLEAR: Final = "\r\x1b[2K"
 
@@ -32,54 +36,51 @@ class Terminal:
 
     async def lines(self) -> AsyncIterator[str]:
         """The lines that are typed, until the end of input."""
-        if not self._is_interactive:
-            async for text in _piped():
-                yield text
-            return
         loop = asyncio.get_running_loop()
         typed: asyncio.Queue[str | None] = asyncio.Queue()
-        attributes = _attributes()
+        room = threading.Semaphore(LINES_AHEAD_MAX)
+        attributes = _attributes() if self._is_interactive else None
+
+        def hand_over(line: str | None) -> None:
+            room.acquire()
+            loop.call_soon_threadsafe(typed.put_nowait, line)
+
         # Not a worker of the loop's own: nothing ends a wait for a key, so nothing must wait for its end.
-        threading.Thread(target=self._read, args=(loop, typed), daemon=True).start()
+        threading.Thread(target=self._read, args=(hand_over,), daemon=True).start()
         try:
             while (line := await typed.get()) is not None:
+                room.release()
                 yield line
         finally:
             _set_attributes(attributes)
-            typer.echo()
+            if self._is_interactive:
+                typer.echo()
 
-    def _read(self, loop: asyncio.AbstractEventLoop, typed: "asyncio.Queue[str | None]") -> None:
-        line: str | None = ""
-        while line is not None:
-            self._is_reading = True
-            try:
-                line = input(PROMPT)
-            except (EOFError, OSError, ValueError):
-                line = None
+    def _read(self, hand_over: Callable[[str | None], None]) -> None:
+        read = self._typed_line if self._is_interactive else _piped_line
+        with contextlib.suppress(RuntimeError):  # The loop is closed: the command has ended.
+            while (line := read()) is not None:
+                hand_over(line)
+            hand_over(None)
+
+    def _typed_line(self) -> str | None:
+        self._is_reading = True
+        try:
+            line = input(PROMPT)
+        except (EOFError, OSError, ValueError):
+            return None
+        finally:
             self._is_reading = False
-            if line is not None:
-                # It will come back as an entry, with its number: once is enough.
-                columns = max(1, shutil.get_terminal_size().columns)
-                sys.stdout.write(_UP_AND_CLEAR * (1 + (len(PROMPT) + len(line)) // (columns + 1)))
-                sys.stdout.flush()
-            try:
-                loop.call_soon_threadsafe(typed.put_nowait, line)
-            except RuntimeError:
-                return  # The loop is closed: the command has ended.
+        # It will come back as an entry, with its number: once is enough.
+        columns = max(1, shutil.get_terminal_size().columns)
+        sys.stdout.write(_UP_AND_CLEAR * (1 + (len(PROMPT) + len(line)) // (columns + 1)))
+        sys.stdout.flush()
+        return line
 
 
-async def _piped() -> AsyncIterator[str]:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    except ValueError:
-        # A file: it is there as a whole, and waits for nobody.
-        for line in sys.stdin:
-            yield line.rstrip("\n")
-        return
-    while line := await reader.readline():
-        yield line.decode("utf-8", "replace").rstrip("\n")
+def _piped_line() -> str | None:
+    line = sys.stdin.buffer.readline()
+    return line.decode("utf-8", "replace").rstrip("\n") if line else None
 
 
 def _editing() -> Callable[[], str]:
