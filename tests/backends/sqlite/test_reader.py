@@ -37,7 +37,7 @@ def test_reads_run_side_by_side_and_never_write(tmp_path: Path) -> None:
         def fails(database: apsw.Connection) -> object:
             return database.execute("SELECT * FROM nothing").fetchone()
 
-        with pytest.raises(StoreAway):
+        with pytest.raises(apsw.SQLError):
             await readers.run(fails)
         assert await readers.run(epoch) == 1
         await readers.close()

@@ -10,7 +10,7 @@ import pytest
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.backends.sqlite.database import connect, migrate
-from folkmoot.backends.sqlite.rows import ROOM, entries_of, group_of, no_group, put, put_pointer, state_of
+from folkmoot.backends.sqlite.rows import ROOM, entries_of, group_of, no_group, put, put_pointers, state_of
 from folkmoot.ports.store import Conflict, MovedPointer, Write
 from folkmoot.testing.store_suite import OTHER, OWNER, Author
 
@@ -61,7 +61,7 @@ def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) 
             put(database, made, 1)
     put(database, said, 1)
     with pytest.raises(Conflict):
-        put(database, msgspec.structs.replace(said, expected=said.after.head), 1)
+        put(database, msgspec.structs.replace(said, expected=msgspec.structs.replace(said.expected, writes=7)), 1)
     database.execute("COMMIT")
     assert database.execute("SELECT count(*) FROM entries").fetchone() == (3,)
     assert database.execute("SELECT count(*) FROM outcomes").fetchone() == (3,)
@@ -69,7 +69,7 @@ def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) 
 
 
 def test_a_pointer_of_a_group_that_is_not_there_is_passed_over(database: apsw.Connection) -> None:
-    put_pointer(database, MovedPointer("gnone", OWNER, 1, 1))
+    put_pointers(database, [MovedPointer("gnone", OWNER, 1, 1)])
     assert database.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
     assert no_group("gnone", 3).head.epoch == 3
     database.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from folkmoot.ports.store import Conflict, StoreAway
 from folkmoot.testing.store_suite import Author
 
 
-async def opened(tmp_path: Path) -> SqliteStore:
-    return await SqliteStore.open(tmp_path / "folkmoot.db", clock=SystemClock(), reserve_bytes=0)
+async def opened(tmp_path: Path, **options: Any) -> SqliteStore:
+    return await SqliteStore.open(tmp_path / "folkmoot.db", clock=SystemClock(), reserve_bytes=0, **options)
 
 
 def test_many_groups_share_a_commit_and_a_conflict_hurts_only_itself(tmp_path: Path) -> None:
@@ -50,10 +51,9 @@ def test_one_write_more_than_may_wait_is_turned_away_for_sure(tmp_path: Path, mo
     asyncio.run(run())
 
 
-def test_the_log_is_copied_into_the_file_and_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_copied_into_the_file_and_stays_short(tmp_path: Path) -> None:
     async def run() -> None:
-        monkeypatch.setattr(writers, "CHECKPOINT_BYTES", 200_000)
-        store = await opened(tmp_path)
+        store = await opened(tmp_path, checkpoint_bytes=200_000)
         author = Author(store)
         await author.make()
         for n in range(60):

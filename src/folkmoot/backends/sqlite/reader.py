@@ -1,16 +1,23 @@
 """A few threads that read, each over a connection of its own, so that no read waits for a commit."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
+from folkmoot.backends.sqlite.file import FAULTS
 from folkmoot.ports.store import StoreAway
 
+_log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+READS_WAITING_MAX: Final = 20_000
+"""One more is turned away: StoreAway, and nothing was read."""
 
 
 class Readers:
@@ -25,41 +32,61 @@ class Readers:
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
         self._lock = threading.Lock()
+        self._reading = 0
+        self._closed = False
 
     async def run(self, read: Callable[[apsw.Connection], T]) -> T:
-        """What `read` returns. Raises StoreAway."""
+        """What `read` returns. Raises StoreAway, and whatever is wrong with `read` itself."""
+        if self._closed:
+            raise StoreAway("the store is closed")
+        if self._reading >= READS_WAITING_MAX:
+            raise StoreAway(f"{READS_WAITING_MAX} reads are waiting")
+        self._reading += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
-        except apsw.Error as error:
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
-        except RuntimeError as error:  # The pool has been shut down.
-            raise StoreAway("the store is closed") from error
+        finally:
+            self._reading -= 1
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        """Answer what was asked, then close the connections."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
         for database in self._opened:
             database.close(True)
+        self._opened.clear()
 
     def _read(self, read: Callable[[apsw.Connection], T]) -> T:
-        database = self._connection()
-        database.execute("BEGIN")
         try:
-            return read(database)
-        finally:
-            if not database.get_autocommit():
-                database.execute("ROLLBACK")
+            database = self._connection()
+            database.execute("BEGIN")
+            try:
+                return read(database)
+            finally:
+                if not database.get_autocommit():
+                    database.execute("ROLLBACK")
+        except (apsw.FullError, *FAULTS) as error:
+            _log.error("a read failed", extra={"error": type(error).__name__, "detail": str(error)})
+            self._let_go()
+            raise StoreAway(f"{type(error).__name__}: {error}") from error
 
     def _connection(self) -> apsw.Connection:
         held: tuple[int, apsw.Connection] | None = getattr(self._local, "held", None)
         generation = self._generation()
         if held is not None and held[0] == generation:
             return held[1]
-        if held is not None:
-            with self._lock:
-                self._opened.remove(held[1])
-            held[1].close(True)
+        self._let_go()
         database = self._open_database()
         with self._lock:
             self._opened.append(database)
         self._local.held = (generation, database)
         return database
+
+    def _let_go(self) -> None:
+        """Close this thread's connection, so that the next read opens another."""
+        held: tuple[int, apsw.Connection] | None = getattr(self._local, "held", None)
+        if held is None:
+            return
+        self._local.held = None
+        with self._lock:
+            self._opened.remove(held[1])
+        held[1].close(True)

@@ -8,28 +8,39 @@ class Reserve:
     """A file of nothing beside the database. Both calls are safe to repeat."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
         self._path = path
-        self._size_bytes = size_bytes
+        self._held = size_bytes > 0 and path.exists() and path.stat().st_size >= size_bytes
 
     @property
     def held(self) -> bool:
         """Whether the room is set aside now."""
-        return self._size_bytes > 0 and self._path.exists() and self._path.stat().st_size >= self._size_bytes
+        return self._held
+
+    @property
+    def spent(self) -> bool:
+        """Whether there should be room set aside, and is none."""
+        return self.size_bytes > 0 and not self._held
 
     def make(self) -> bool:
         """Set the room aside; False where there is none."""
-        if self._size_bytes == 0 or self.held:
+        if self.size_bytes == 0 or self._held:
             return True
         try:
             with self._path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._size_bytes)
+                self._allocate(file.fileno())
         except OSError:
-            self.release()
+            self._path.unlink(missing_ok=True)
             return False
+        self._held = True
         return True
 
     def release(self) -> bool:
         """Give the room back to the file system; False where there was none to give."""
-        held = self.held
-        self._path.unlink(missing_ok=True)
+        held, self._held = self._held, False
+        if self.size_bytes > 0:
+            self._path.unlink(missing_ok=True)
         return held
+
+    def _allocate(self, file: int) -> None:
+        os.posix_fallocate(file, 0, self.size_bytes)

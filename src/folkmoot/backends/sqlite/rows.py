@@ -1,28 +1,36 @@
 """Rows to nouns and back, and the statements that touch them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import apsw
+from msgspec.structs import astuple
 
-from folkmoot.model.entry import MESSAGE, Entry, genesis
+from folkmoot.model.entry import MESSAGE, Entry
 from folkmoot.model.group import GroupState, Head, empty_group
 from folkmoot.model.membership import Membership
 from folkmoot.ports.store import Conflict, MovedPointer, Write
 
-ROOM = 10_000
+ROOM: Final = 10_000
 """A log in one file has no buckets: this bounds a batch, no more."""
 
-_SELECT_GROUP = "SELECT * FROM groups WHERE id = ?"
+LAST_GROUPS: Final = "last_groups"
+"""In meta: the numbers of the groups that the last transaction wrote to, which the next start looks at."""
+
+_GROUP_NO = "SELECT no FROM groups WHERE id = ?"
 _INSERT_GROUP = (
-    "INSERT INTO groups (id, epoch, writes, seq, hash, messages, name, history_all, open, members, owners)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?) RETURNING no"
+    "INSERT INTO groups (writes, seq, hash, messages, name, history_all, open, members, owners, id, epoch)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING RETURNING no"
 )
 _UPDATE_GROUP = (
     "UPDATE groups SET writes=?, seq=?, hash=?, messages=?, name=?, history_all=?, open=?, members=?, owners=?"
-    " WHERE no = ?"
+    " WHERE id = ? AND epoch = ? AND writes = ? AND seq = ? RETURNING no"
 )
-_INSERT_ENTRY = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_ENTRY = (
+    "INSERT INTO entries"
+    " (group_no, epoch, seq, kind, sender, device, send_id, time_ms, messages, body, salt, digest, hash)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
 _INSERT_OUTCOME = "INSERT INTO outcomes VALUES (?,?,?,?,?)"
 _HAS_OUTCOME = "SELECT 1 FROM outcomes WHERE group_no = ? AND sender = ? AND send_id = ?"
 _UPSERT_MEMBERSHIP = (
@@ -94,44 +102,61 @@ def no_group(group: str, epoch: int) -> GroupState:
     return empty_group(group, epoch, ROOM)
 
 
-def put(database: apsw.Connection, write: Write, epoch: int) -> tuple[Head, int]:
+def put(database: apsw.Connection, write: Write, epoch: int, *, careful: bool = True) -> tuple[Head, int]:
     """Carry out one conditional write in the open transaction; the new head, and the group's number.
 
-    Raises Conflict before anything is changed, so that the transaction can go on with others.
+    Raises Conflict or ValueError before anything is changed, so that the transaction can go on with others. Without
+    `careful` nobody looks for outcomes first, and one that is there already raises apsw.ConstraintError too late:
+    the whole transaction is to be rolled back, and done again with care.
     """
-    row = database.execute(_SELECT_GROUP, (write.group,)).fetchone()
-    if row is None:
-        number, held = 0, head_of(epoch, 0, 0, genesis(write.group), 0)
-    else:
-        number, _, held = group_of(row)
-    if (held.epoch, held.writes) != (write.expected.epoch, write.expected.writes):
-        raise Conflict(write.group)
-    if write.entries and write.entries[0].seq != held.seq + 1:
-        raise ValueError(f"entry {write.entries[0].seq} does not follow {held.seq}")
+    _check_shape(write)
+    if careful:
+        _check_outcomes(database, write)
+    head, number = _put_group(database, write, epoch)
+    _put_log(database, write, number)
+    if write.memberships:
+        _put_memberships(database, write, number)
+    return head, number
+
+
+def put_last_groups(database: apsw.Connection, numbers: Iterable[int]) -> None:
+    """Note which groups this transaction has written to."""
+    database.execute("REPLACE INTO meta VALUES (?, ?)", (LAST_GROUPS, " ".join(map(str, numbers))))
+
+
+def put_pointers(database: apsw.Connection, pointers: Iterable[MovedPointer]) -> None:
+    """Raise read pointers; those of groups that are not there are passed over."""
+    database.executemany(_RAISE_POINTER_BY_ID, [(p.user, p.epoch, p.seq, p.group) for p in pointers])
+
+
+def _check_shape(write: Write) -> None:
+    seq = write.expected.seq
+    for entry in write.entries:
+        seq += 1
+        if entry.seq != seq:
+            raise ValueError(f"entry {entry.seq} stands where {seq} belongs")
+    if len(write.entries) > ROOM:
+        raise ValueError(f"{len(write.entries)} entries, at most {ROOM}")
+    if write.after.head.seq != seq:
+        raise ValueError(f"the state after it stands at {write.after.head.seq}, its entries end at {seq}")
+
+
+def _check_outcomes(database: apsw.Connection, write: Write) -> None:
     keys = [(entry.sender, entry.send_id) for entry in write.entries]
     keys.extend(write.refusals)
     if len(set(keys)) != len(keys):
         raise Conflict(write.group)
-    if number:
-        for sender, send_id in keys:
-            if database.execute(_HAS_OUTCOME, (number, sender, send_id)).fetchone() is not None:
-                raise Conflict(write.group)
-    head = _put_group(database, write, number, held)
-    if not number:
-        (number,) = database.execute("SELECT no FROM groups WHERE id = ?", (write.group,)).fetchone() or (0,)
-    _put_log(database, write, number)
-    _put_memberships(database, write, number)
-    return head, number
+    row = database.execute(_GROUP_NO, (write.group,)).fetchone()
+    if row is None:
+        return
+    for sender, send_id in keys:
+        if database.execute(_HAS_OUTCOME, (row[0], sender, send_id)).fetchone() is not None:
+            raise Conflict(write.group)
 
 
-def put_pointer(database: apsw.Connection, pointer: MovedPointer) -> None:
-    """Raise a read pointer, of a group that exists."""
-    database.execute(_RAISE_POINTER_BY_ID, (pointer.user, pointer.epoch, pointer.seq, pointer.group))
-
-
-def _put_group(database: apsw.Connection, write: Write, number: int, held: Head) -> Head:
-    after = write.after
-    head = head_of(held.epoch, held.writes + 1, after.head.seq, after.head.hash, after.head.messages)
+def _put_group(database: apsw.Connection, write: Write, epoch: int) -> tuple[Head, int]:
+    after, expected = write.after, write.expected
+    head = head_of(expected.epoch, expected.writes + 1, after.head.seq, after.head.hash, after.head.messages)
     values = (
         head.writes,
         head.seq,
@@ -142,37 +167,35 @@ def _put_group(database: apsw.Connection, write: Write, number: int, held: Head)
         int(after.open),
         after.members_count,
         after.owners_count,
+        write.group,
+        head.epoch,
     )
-    if number:
-        database.execute(_UPDATE_GROUP, (*values, number))
+    if expected.writes > 0:
+        row = database.execute(_UPDATE_GROUP, (*values, expected.writes, expected.seq)).fetchone()
+    elif expected.epoch == epoch:
+        row = database.execute(_INSERT_GROUP, values).fetchone()
     else:
-        database.execute(_INSERT_GROUP, (write.group, held.epoch, *values)).fetchall()
-    return head
+        row = None
+    if row is None:
+        raise Conflict(write.group)
+    return head, int(row[0])
 
 
 def _put_log(database: apsw.Connection, write: Write, number: int) -> None:
-    database.executemany(
-        _INSERT_ENTRY,
-        [
-            (
-                number, e.seq, e.epoch, e.kind, e.sender, e.device, e.send_id, e.time_ms, e.messages,
-                e.body, e.salt, e.digest, e.hash,
-            )
-            for e in write.entries
-        ],
-    )  # fmt: skip
-    outcomes = [(number, e.sender, e.send_id, e.seq, None) for e in write.entries]
-    refusals = [(number, sender, send_id, None, code) for (sender, send_id), code in write.refusals.items()]
-    database.executemany(_INSERT_OUTCOME, [*outcomes, *refusals])
-    # The last of each sender: an accepted message moves its sender's pointer to it.
-    pointers = {e.sender: (number, e.sender, e.epoch, e.seq) for e in write.entries if e.kind == MESSAGE}
-    if pointers:
+    entries = write.entries
+    outcomes: list[tuple[int, str, str, int | None, str | None]] = [
+        (number, sender, send_id, None, code) for (sender, send_id), code in write.refusals.items()
+    ]
+    if entries:
+        database.executemany(_INSERT_ENTRY, [(number, *astuple(entry)[1:]) for entry in entries])
+        outcomes.extend((number, e.sender, e.send_id, e.seq, None) for e in entries)
+        # The last of each sender: an accepted message moves its sender's pointer to it.
+        pointers = {e.sender: (number, e.sender, e.epoch, e.seq) for e in entries if e.kind == MESSAGE}
         database.executemany(_RAISE_POINTER, list(pointers.values()))
+    database.executemany(_INSERT_OUTCOME, outcomes)
 
 
 def _put_memberships(database: apsw.Connection, write: Write, number: int) -> None:
-    if not write.memberships:
-        return
     rows = [(number, user, m.join, m.end, m.role) for user, m in write.memberships]
     database.executemany(_UPSERT_MEMBERSHIP, rows)
     users = {user for user, _ in write.memberships}

@@ -74,4 +74,4 @@ CREATE TABLE pointers (
   PRIMARY KEY (group_no, user)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO meta (name, value) VALUES ('epoch', 1), ('last_group', 0);
+INSERT INTO meta (name, value) VALUES ('epoch', 1);

@@ -1,5 +1,6 @@
 """The store in one SQLite file: one writer thread with group commit, readers apart, and no answer before a sync."""
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from folkmoot.backends.sqlite.database import check_last, connect, migrate
+from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import entries_of, group_of, no_group, state_of
@@ -23,8 +24,8 @@ from folkmoot.ports.store import (
     GroupView,
     Mark,
     MovedPointer,
-    SchemaUnknown,
     StoreAway,
+    StoreBroken,
     Write,
 )
 
@@ -39,11 +40,11 @@ class StoreInUse(Exception):
 class SqliteStore:
     """`ports.store.Store` in a file. Made with `open`; one process at a time writes."""
 
-    def __init__(self, writer: Writer, readers: Readers, lock: int, epoch: int) -> None:
+    def __init__(self, file: StoreFile, writer: Writer, readers: Readers, lock: int) -> None:
+        self._file = file
         self._writer = writer
         self._readers = readers
         self._lock = lock
-        self._epoch = epoch
         self._closed = False
 
     @classmethod
@@ -54,48 +55,51 @@ class SqliteStore:
         clock: Clock,
         readers: int = 2,
         wal_bytes_max: int = 64 * 1_048_576,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
         reserve_bytes: int = 4 * 1_048_576,
+        reserve: Reserve | None = None,
         vfs: str | None = None,
         synchronous: str = "FULL",
     ) -> "SqliteStore":
         """Open or make the store in `path`. Raises StoreInUse, SchemaUnknown, StoreBroken, OSError.
 
-        `vfs` and `synchronous` are for tests: another file system, and what is lost without syncs.
+        `reserve`, `vfs` and `synchronous` are for tests: other disks, and what is lost without syncs.
         """
-
-        def open_database() -> apsw.Connection:
-            return connect(path, vfs=vfs, synchronous=synchronous)
-
         lock = _locked(path)
+        file = StoreFile(
+            path,
+            reserve or Reserve(path.with_name("reserve"), reserve_bytes),
+            clock,
+            wal_bytes_max=wal_bytes_max,
+            checkpoint_bytes=checkpoint_bytes,
+            vfs=vfs,
+            synchronous=synchronous,
+        )
         try:
-            database = open_database()
-            migrate(database)
-            check_last(database)
-            (epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (1,)
-        except (apsw.NotADBError, apsw.CorruptError) as error:
+            await asyncio.to_thread(file.open)
+        except apsw.CorruptError as error:
             os.close(lock)
-            raise SchemaUnknown(f"{path.name} is no database of this program") from error
-        except apsw.CantOpenError as error:
+            raise StoreBroken(f"{path.name} is damaged: {error}") from error
+        except apsw.Error as error:
             os.close(lock)
-            raise OSError(f"{path} cannot be opened") from error
+            raise OSError(f"{path} cannot be opened: {error}") from error
         except BaseException:
             os.close(lock)
             raise
-        reserve = Reserve(path.with_name("reserve"), reserve_bytes)
-        reserve.make()
-        writer = Writer(open_database, reserve, epoch=epoch, wal_bytes_max=wal_bytes_max)
-        pool = Readers(open_database, lambda: writer.generation, threads=readers)
-        writer.start(database)
-        return cls(writer, pool, lock, epoch)
+        writer = Writer(file)
+        pool = Readers(file.connect_reader, lambda: writer.generation, threads=readers)
+        writer.start()
+        return cls(file, writer, pool, lock)
 
     async def epoch(self) -> int:
-        return self._epoch
+        self._check()
+        return self._file.epoch
 
     async def state(self, group: GroupId) -> GroupState:
         def read(database: apsw.Connection) -> GroupState:
             row = _group_row(database, group)
             if row is None:
-                return no_group(group, self._epoch)
+                return no_group(group, self._file.epoch)
             stays = database.execute(
                 "SELECT user, joined, ended, role FROM memberships WHERE group_no = ? ORDER BY user, joined", (row[0],)
             )
@@ -192,7 +196,9 @@ class SqliteStore:
 
     async def groups_of(self, user: UserId, *, after: GroupId, rows_max: int) -> list[GroupId]:
         sql = "SELECT group_id FROM groups_of_user WHERE user = ? AND group_id > ? ORDER BY group_id LIMIT ?"
-        return await self._read(lambda database: [row[0] for row in database.execute(sql, (user, after, rows_max))])
+        return await self._read(
+            lambda database: [row[0] for row in database.execute(sql, (user, after, max(0, rows_max)))]
+        )
 
     async def members(self, group: GroupId, *, after: UserId, rows_max: int) -> list[tuple[UserId, Membership]]:
         sql = (
@@ -201,7 +207,7 @@ class SqliteStore:
         )
 
         def read(database: apsw.Connection) -> list[tuple[UserId, Membership]]:
-            rows = database.execute(sql, (group, after, rows_max))
+            rows = database.execute(sql, (group, after, max(0, rows_max)))
             return [(user, Membership(joined, None, role)) for user, joined, role in rows]
 
         return await self._read(read)
@@ -213,22 +219,25 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        # Readers first: the writer, closing last, copies the log into the file.
         await self._readers.close()
         await self._writer.close()
         os.close(self._lock)
 
     def statistics(self) -> dict[str, int]:
-        writer = self._writer
         return {
-            "commits": writer.commits,
-            "unknown": writer.unknown,
-            "reopened": writer.generation,
-            "checkpoint_failures": writer.checkpoint_failures,
+            "commits": self._file.commits,
+            "unknown": self._writer.unknown,
+            "reopened": self._writer.generation,
+            "checkpoint_failures": self._file.checkpoint_failures,
         }
 
-    async def _read(self, read: Callable[[apsw.Connection], T]) -> T:
+    def _check(self) -> None:
         if self._closed or self._writer.away:
-            raise StoreAway("the store is being opened")
+            raise StoreAway("the store is closed" if self._closed else "the store is being opened")
+
+    async def _read(self, read: Callable[[apsw.Connection], T]) -> T:
+        self._check()
         return await self._readers.run(read)
 
     async def _page(self, group: GroupId, span: Span, entries_max: int, bytes_max: int, way: str) -> list[Entry]:
@@ -236,12 +245,13 @@ class SqliteStore:
             "SELECT * FROM entries WHERE group_no = (SELECT no FROM groups WHERE id = ?)"
             f" AND seq BETWEEN ? AND ? ORDER BY seq {way} LIMIT ?"
         )
+        limit = min(max(1, entries_max), _END)
         last = _END if span.last is None else min(span.last, _END)
 
         def read(database: apsw.Connection) -> list[Any]:
             taken: list[Any] = []
             size_bytes = 0
-            for row in database.execute(sql, (group, min(max(span.first, 1), _END), last, max(1, entries_max))):
+            for row in database.execute(sql, (group, min(max(span.first, 1), _END), last, limit)):
                 size_bytes += len(row[9] or b"")
                 if taken and size_bytes > bytes_max:
                     break

@@ -1,0 +1,253 @@
+"""The file while one thread writes to it: transactions, what a full disk does to them, and a log that stays short."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import apsw
+
+from folkmoot.backends.sqlite import wal
+from folkmoot.backends.sqlite.database import BUSY_MS, check_last, connect, identify, migrate
+from folkmoot.backends.sqlite.reserve import Reserve
+from folkmoot.backends.sqlite.rows import put, put_last_groups, put_pointers
+from folkmoot.model.group import Head
+from folkmoot.ports.clock import Clock
+from folkmoot.ports.store import Conflict, MovedPointer, StoreFull, Write
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_BYTES: Final = 4 * 1_048_576
+"""The log is copied into the file when it has grown by this and nothing waits; by four times this in any case."""
+
+TRUNCATE_WAIT_MS: Final = 100
+"""How long a log past its bound waits for readers of it. Where they stay it grows on, and is tried again later."""
+
+RESERVE_AGAIN_S: Final = 0.25
+"""How often it is tried to set the reserve aside again, once it has been given back."""
+
+FAULTS: Final = (
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
+    apsw.BusyError,
+    apsw.LockedError,
+)
+"""What says that the disk, the machine or another process is at fault. Anything else is the fault of a write."""
+
+Work: TypeAlias = Write | Sequence[MovedPointer]
+Result: TypeAlias = Head | Exception | None
+
+
+class Fault(Exception):
+    """Nobody knows whether what was being written is there. The file is to be closed and opened again."""
+
+
+class StoreFile:
+    """Used by one thread at a time. `epoch` is known once it has been opened."""
+
+    def __init__(
+        self,
+        path: Path,
+        reserve: Reserve,
+        clock: Clock,
+        *,
+        wal_bytes_max: int,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+        vfs: str | None = None,
+        synchronous: str = "FULL",
+    ) -> None:
+        self.epoch = 0
+        self.commits = 0
+        self.checkpoint_failures = 0
+        self._path = path
+        self._vfs = vfs
+        self._synchronous = synchronous
+        self._reserve = reserve
+        self._clock = clock
+        self._wal_bytes_max = wal_bytes_max
+        self._checkpoint_bytes = checkpoint_bytes
+        self._wal_bytes = 0
+        self._copied_bytes = 0
+        self._reserve_again_s = 0.0
+        self._database: apsw.Connection | None = None
+
+    def open(self) -> None:
+        """Open or make the file, and bring to the disk what is in it, before anything is shown from it.
+
+        Raises SchemaUnknown, StoreBroken, OSError, apsw.Error; it is closed then.
+        """
+        try:
+            self._open()
+        except (apsw.FullError, *FAULTS):
+            self.close()
+            # Even reading needs a little room, for the index of the log.
+            if not self._reserve.release():
+                raise
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        if self._reserve.spent and not self._reserve.make():
+            _log.warning("no room to set aside: only refusals are written until there is")
+
+    def connect_reader(self) -> apsw.Connection:
+        """A connection for one reader, on any thread."""
+        return connect(self._path, vfs=self._vfs, synchronous=self._synchronous, only_reads=True)
+
+    def commit(self, works: Sequence[Work]) -> list[Result]:
+        """Write what can be written of `works`, durably, and say of each what became of it. Raises Fault."""
+        if self._has_room():
+            return self._try(works)
+        # What is left is for refusals: ordinary writes would take it from them.
+        refusals = iter(self._try([work for work in works if _may_use_reserve(work)]))
+        return [next(refusals) if _may_use_reserve(work) else StoreFull("no room on the disk") for work in works]
+
+    def keep_short(self, *, idle: bool) -> None:
+        """Copy the log into the file where it has grown enough. `idle`: nothing waits meanwhile."""
+        grown_bytes = self._wal_bytes - self._copied_bytes
+        if self._reserve.spent:
+            # The log takes its room from the little that is left.
+            if self._wal_bytes > self._reserve.size_bytes // 8:
+                self._checkpoint("TRUNCATE")
+        elif grown_bytes > self._checkpoint_bytes:
+            if self._wal_bytes > self._wal_bytes_max:
+                self._checkpoint("TRUNCATE")
+            elif idle or grown_bytes > 4 * self._checkpoint_bytes:
+                # Waits for nobody: a reader of an old moment only keeps the log from beginning anew.
+                self._checkpoint("PASSIVE")
+
+    def close(self) -> None:
+        """Copy the log into the file if that can be done, and let go."""
+        database, self._database = self._database, None
+        if database is None:
+            return
+        try:
+            database.close(True)
+        except apsw.Error:
+            _log.exception("closing the file failed")
+
+    def _open(self) -> None:
+        identify(self._path, vfs=self._vfs)
+        wal.force(self._path, vfs=self._vfs)
+        database = self._database = connect(self._path, vfs=self._vfs, synchronous=self._synchronous)
+        migrate(database)
+        check_last(database)
+        (self.epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (0,)
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone() or (0,)
+        self._wal_bytes = self._copied_bytes = 0
+
+        def measured(_: apsw.Connection, name: str, pages: int) -> int:
+            self._wal_bytes = pages * page_bytes
+            self._copied_bytes = min(self._copied_bytes, self._wal_bytes)
+            return apsw.SQLITE_OK
+
+        database.set_wal_hook(measured)
+        try:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except apsw.FullError:
+            # The log is on the disk, and is read from there until there is room.
+            self.checkpoint_failures += 1
+
+    def _try(self, works: Sequence[Work], *, careful: bool = False) -> list[Result]:
+        if not works:
+            return []
+        try:
+            return self._transaction(works, careful=careful)
+        except apsw.FullError:
+            self._rollback()
+            return self._without_room(works)
+        except FAULTS as error:
+            raise Fault(f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            self._rollback()
+            if careful and len(works) == 1:
+                _log.exception("a write is not one that the store can take")
+                return [error]
+        if not careful:
+            return self._try(works, careful=True)
+        return [result for work in works for result in self._try([work], careful=True)]
+
+    def _transaction(self, works: Sequence[Work], *, careful: bool) -> list[Result]:
+        database = self._opened()
+        results: list[Result] = []
+        numbers: list[int] = []
+        database.execute("BEGIN IMMEDIATE")
+        for work in works:
+            if not isinstance(work, Write):
+                put_pointers(database, work)
+                results.append(None)
+                continue
+            try:
+                head, number = put(database, work, self.epoch, careful=careful)
+            except (Conflict, ValueError) as error:  # Before anything of this write was changed.
+                results.append(error)
+            else:
+                results.append(head)
+                numbers.append(number)
+        if numbers:
+            put_last_groups(database, numbers)
+        database.execute("COMMIT")
+        self.commits += 1
+        return results
+
+    def _without_room(self, works: Sequence[Work]) -> list[Result]:
+        if len(works) > 1:
+            # Each for itself: what needs little may still fit.
+            return [result for work in works for result in self._try([work])]
+        if self._wal_bytes and self._checkpoint("TRUNCATE"):
+            return self._try(works)
+        if _may_use_reserve(works[0]) and self._reserve.release():
+            _log.warning("the disk is full: the reserve is given to refusals")
+            self._checkpoint("TRUNCATE")
+            return self._try(works)
+        return [StoreFull("no room on the disk")]
+
+    def _has_room(self) -> bool:
+        """Whether ordinary writes may be tried: the reserve is there, or can be made again."""
+        if not self._reserve.spent:
+            return True
+        now_s = self._clock.monotonic_s()
+        if now_s < self._reserve_again_s:
+            return False
+        self._reserve_again_s = now_s + RESERVE_AGAIN_S
+        return self._reserve.make()
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Copy the log into the file; whether all of it was. That it fails loses nothing: the log is durable."""
+        database = self._opened()
+        self._copied_bytes = self._wal_bytes  # Else one that fails would be tried at each commit.
+        try:
+            database.set_busy_timeout(TRUNCATE_WAIT_MS)
+            busy, pages, copied = database.execute(f"PRAGMA wal_checkpoint({mode})").fetchone() or (1, 0, 0)
+        except apsw.Error as error:
+            self.checkpoint_failures += 1
+            _log.warning("checkpoint failed", extra={"error": type(error).__name__})
+            return False
+        finally:
+            database.set_busy_timeout(BUSY_MS)
+        if mode == "TRUNCATE" and not busy:
+            self._wal_bytes = self._copied_bytes = 0
+        return not busy and pages == copied
+
+    def _rollback(self) -> None:
+        database = self._opened()
+        try:
+            if not database.get_autocommit():
+                database.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise Fault(f"{type(error).__name__}: {error}") from error
+
+    def _opened(self) -> apsw.Connection:
+        if self._database is None:
+            raise Fault("the file is not open")
+        return self._database
+
+
+def _may_use_reserve(work: Work) -> bool:
+    return isinstance(work, Write) and work.reserve
