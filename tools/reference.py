@@ -5,10 +5,14 @@
 
 import sys
 from pathlib import Path
-from typing import get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, reason_of
 from folkmoot.ports import subjects
+from folkmoot.protocol import events
 from folkmoot.protocol.errors import CODES, Certainty
 from folkmoot.telemetry.metrics import MEASURES
 
@@ -51,6 +55,21 @@ def errors_page() -> str:
     return "\n".join(lines)
 
 
+def events_page() -> str:
+    lines = ["# Events", "", MADE, "", "Each is one JSON object, whose `t` is its name. What is said of them is in"]
+    lines[-1] += " [protocol.md](protocol.md). A member with a default may be left out, in both directions; the others"
+    lines[-1] += " are always there."
+    sections = (("From the client", events.ClientEvent), ("From the server", events.ServerEvent))
+    for title, union in sections:
+        lines += ["", f"## {title}"]
+        for event in get_args(union):
+            lines += ["", *_members_of(f"`{event.__struct_config__.tag}`", event)]
+    lines += ["", "## Rows of lists"]
+    for name, row in (("a row of `groups`", events.GroupRow), ("a row of `members`", events.MemberRow)):
+        lines += ["", *_members_of(name, row)]
+    return "\n".join([*lines, ""])
+
+
 def settings_page() -> str:
     lines = ["# Settings", "", MADE, ""]
     lines += ["A value comes from the defaults, then the TOML file (`--config`), then the environment, then flags", ""]
@@ -78,11 +97,50 @@ def subjects_page() -> str:
 
 PAGES = {
     "spec/errors.toml": errors_toml,
+    "spec/events.md": events_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
     "docs/reference/subjects.md": subjects_page,
 }
+
+
+_JSON_TYPES = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    msgspec.Raw: "any",
+    NoneType: "null",
+}
+
+
+def _members_of(name: str, struct: type[msgspec.Struct]) -> list[str]:
+    """A heading, and a table of the struct's members: name, type, default."""
+    lines = [f"### {name}", "", "| member | type | default |", "| --- | --- | --- |"]
+    for field in msgspec.structs.fields(struct):
+        default = "" if field.required else f"`{_default(field)}`"
+        lines.append(f"| `{field.encode_name}` | {_json_type(field.type)} | {default} |")
+    return lines
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    return (bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)).decode()
+
+
+def _json_type(hint: Any) -> str:
+    """What JSON calls a field's type."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return " or ".join(_json_type(part) for part in inner)
+    if origin is list:
+        return f"array of {_json_type(inner[0])}"
+    if origin is dict:
+        return f"object of {_json_type(inner[1])} by {_json_type(inner[0])}"
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        rows = {events.EntryEvent: "`entry`", events.GroupRow: "rows, see below", events.MemberRow: "rows, see below"}
+        return rows[hint]
+    return _JSON_TYPES[hint]
 
 
 def _quoted(text: str) -> str:
