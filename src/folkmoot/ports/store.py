@@ -52,6 +52,21 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     memberships: Sequence[tuple[UserId, Membership]]
     reserve: bool = False
 
+    def check(self) -> None:
+        """Raise ValueError where the write contradicts itself.
+
+        Its entries follow `expected` one by one and within its room, and `after` stands where they end.
+        """
+        seq = self.expected.seq
+        for entry in self.entries:
+            seq += 1
+            if entry.seq != seq or entry.group != self.group:
+                raise ValueError(f"entry {entry.seq} of {entry.group} stands where {seq} of {self.group} belongs")
+        if len(self.entries) > self.expected.room:
+            raise ValueError(f"{len(self.entries)} entries, where there is room for {self.expected.room}")
+        if self.after.head.seq != seq or self.after.group != self.group:
+            raise ValueError(f"the state after it stands at {self.after.head.seq}, its entries end at {seq}")
+
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
     """One consistent look at a group through one user's eyes: the head, and all that user's memberships at it."""
@@ -97,7 +112,8 @@ class Store(Protocol):
       raises Conflict;
     - whatever a read shows has been durable before it is shown;
     - a view, a state and a head are each of one moment, never older than what was returned before to the same caller;
-    - a page ends at its limits, is never empty where there is more to read, and never has a gap;
+    - a page ends at its limits, counting the bytes of bodies; it is never empty where there is more to read, and never
+      has a gap;
     - read pointers never go back, and the sender of an appended message has read up to it;
     - an error says whether the write happened: Conflict, StoreFull and StoreAway say no, StoreUnknown nobody knows.
     """
@@ -118,7 +134,10 @@ class Store(Protocol):
         """The group as `user` may be told of it, None where it does not exist. Raises StoreAway."""
 
     async def append(self, write: Write) -> Head:
-        """The head after the write. Raises Conflict, StoreFull, StoreAway (nothing happened) or StoreUnknown."""
+        """The head after the write. Raises Conflict, StoreFull, StoreAway (nothing happened) or StoreUnknown.
+
+        Raises ValueError where `write.check` does: nothing happened.
+        """
 
     async def outcomes(self, group: GroupId, keys: Iterable[SendKey]) -> dict[SendKey, Outcome]:
         """The outcomes of those of `keys` that have one. Raises StoreAway."""
@@ -139,7 +158,10 @@ class Store(Protocol):
         """Lasting memberships of the group, by user. Raises StoreAway."""
 
     async def move_pointers(self, pointers: Sequence[MovedPointer]) -> None:
-        """Raise those read pointers that are behind. Raises StoreFull, StoreAway or StoreUnknown; safe to repeat."""
+        """Raise those read pointers that are behind; of a group that does not exist none is kept.
+
+        Raises StoreFull, StoreAway or StoreUnknown; safe to repeat.
+        """
 
     async def close(self) -> None:
-        """Finish what was begun and let go. Whatever is asked afterwards raises StoreAway."""
+        """Finish what was begun and let go. Whatever is asked afterwards, but to close again, raises StoreAway."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from folkmoot.model.entry import Entry, first_break, genesis
+from folkmoot.model.entry import Entry, first_break, genesis, sealed
 from folkmoot.model.fold import fold_all
 from folkmoot.model.group import GroupState, Head, empty_group
 from folkmoot.model.ids import GroupId, UserId, group_id
@@ -219,6 +219,99 @@ async def two_owners_that_decide_differently_never_both_count(harness: StoreHarn
 
 
 @_check
+async def many_groups_are_written_at_once_and_a_conflict_in_one_hurts_no_other(harness: StoreHarness) -> None:
+    store = await harness.open()
+    authors = [Author(store, f"make{n}") for n in range(20)]
+    await asyncio.gather(*(author.make() for author in authors))
+    stale = [author.write(author.a_send("late", body={"text": "x"})) for author in authors[::2]]
+    await asyncio.gather(*(author.say("first") for author in authors))
+    answers = await asyncio.gather(
+        *(store.append(write) for write in stale), *(author.say("a", "b") for author in authors), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Conflict] * len(stale) + [Head] * len(authors)
+    heads = await store.heads([author.group for author in authors])
+    for author in authors:
+        log = await author.log()
+        assert [entry.send_id for entry in log][1:] == ["first", "a", "b"]
+        assert heads[author.group] == author.state.head
+        assert first_break(genesis(author.group), 0, log) is None
+
+
+@_check
+async def an_append_is_all_or_nothing(harness: StoreHarness) -> None:
+    author = await _made(harness)
+    await author.say("kept")
+    await author.ask(author.a_send("refused", kind=SKIP))
+    before = await author.store.state(author.group)
+    for old in ("kept", "refused"):
+        sends = [author.a_send(send_id, body={"text": "x"}) for send_id in ("new", old, "newer")]
+        rival = author.a_send("other", kind=SKIP)
+        await _raises(Conflict, author.store.append(author.write(*sends, rival)))
+    twice = author.write(author.a_send("new", body={"text": "x"}))
+    twice = msgspec.structs.replace(twice, refusals={(OWNER, "new"): "skipped"})
+    await _raises(Conflict, author.store.append(twice))
+    for _ in range(2):
+        assert await author.store.state(author.group) == before
+        assert [entry.send_id for entry in await author.log()] == ["make", "kept"]
+        new = [(OWNER, send_id) for send_id in ("new", "newer", "other")]
+        assert await author.store.outcomes(author.group, new) == {}
+        await harness.crash()
+        author.store = await harness.open()
+    await author.say("new")
+
+
+@_check
+async def a_write_that_contradicts_itself_is_not_taken(harness: StoreHarness) -> None:
+    author = await _made(harness)
+    write = author.write(author.a_send("x", body={"text": "x"}))
+    (entry,) = write.entries
+    for wrong in (
+        msgspec.structs.replace(write, entries=[entry, entry]),
+        msgspec.structs.replace(write, entries=[]),
+        msgspec.structs.replace(write, entries=[msgspec.structs.replace(entry, seq=3)]),
+        msgspec.structs.replace(write, expected=msgspec.structs.replace(write.expected, room=0)),
+    ):
+        await _raises(ValueError, author.store.append(wrong))
+    assert len(await author.log()) == 1
+    await author.say("x")
+
+
+@_check
+async def an_outcome_belongs_to_group_sender_and_id_and_to_no_device(harness: StoreHarness) -> None:
+    author = await _made(harness, OTHER)
+    await author.say("x")
+    elsewhere = author.a_send("x", body={"text": "x"})
+    moved = msgspec.structs.replace(elsewhere, device="another")
+    await _raises(Conflict, author.store.append(author.write(moved)))
+    await author.say("x", sender=OTHER)
+    rival = Author(author.store, "second")
+    await rival.make()
+    await rival.say("x")
+    found = await author.store.outcomes(author.group, [(OWNER, "x"), (OTHER, "x"), ("user-3", "x")])
+    assert {key: isinstance(outcome, Appended) and outcome.seq for key, outcome in found.items()} == {
+        (OWNER, "x"): 2,
+        (OTHER, "x"): 3,
+    }
+
+
+@_check
+async def bodies_come_back_as_they_were_whatever_their_bytes(harness: StoreHarness) -> None:
+    author = await _made(harness)
+    for n, body in enumerate((b"", b"\0\xff" * 10, bytes(range(256)) * 400)):
+        head = author.state.head
+        entry = sealed(
+            head.hash, group=author.group, epoch=head.epoch, seq=head.seq + 1, kind="one.of.tomorrow", sender=OWNER,
+            device="", send_id=f"odd{n}", time_ms=2**40, messages=head.messages, body=body, salt=bytes(16),
+        )  # fmt: skip
+        write = Write(
+            group=author.group, expected=head, entries=[entry], refusals={}, after=fold_all(author.state, [entry]),
+            memberships=[],
+        )  # fmt: skip
+        author.state = msgspec.structs.replace(write.after, head=await author.store.append(write))
+        assert (await author.log())[-1] == entry
+
+
+@_check
 async def refusals_alone_raise_writes_and_nothing_else(harness: StoreHarness) -> None:
     author = await _made(harness)
     before = author.state.head
@@ -340,6 +433,11 @@ async def lists_come_in_pages_in_the_order_of_their_names(harness: StoreHarness)
         found.extend(page)
         assert len(page) <= 4
     assert found == sorted(groups)
+    odd = Author(store, "odd")
+    names = ["z", "é", "Ω", "\uffee", "😀", "Z", "z1"]
+    await odd.make(*names)
+    assert [user for user, _ in await store.members(odd.group, after="Z", rows_max=10)] == sorted([OWNER, *names])[1:]
+    assert await store.members(odd.group, after="", rows_max=0) == []
     users: list[UserId] = []
     while rows := await store.members(groups[0], after=users[-1] if users else "", rows_max=6):
         users.extend(user for user, _ in rows)
@@ -369,6 +467,68 @@ async def read_pointers_never_go_back_and_follow_what_one_sends(harness: StoreHa
 
 
 @_check
+async def a_pointer_of_no_group_is_not_kept_for_it(harness: StoreHarness) -> None:
+    store = await harness.open()
+    author = Author(store)
+    await store.move_pointers([MovedPointer(author.group, OTHER, 1, 5)])
+    await author.make(OTHER)
+    view = await store.view(author.group, OTHER)
+    assert view is not None
+    assert view.read == 0
+
+
+@_check
+async def a_crash_after_any_answer_takes_nothing(harness: StoreHarness) -> None:
+    author = await _made(harness, OTHER)
+    for n in range(8):
+        head = await (author.say(f"{n}", sender=OTHER) if n % 3 else author.ask(author.a_send(f"{n}", kind=SKIP)))
+        await author.store.move_pointers([MovedPointer(author.group, OWNER, 1, n + 1)])
+        await harness.crash()
+        author.store = await harness.open()
+        view = await author.store.view(author.group, OWNER)
+        assert view is not None
+        assert view.head == head
+        assert view.read == max(1, n + 1)
+        assert (OTHER if n % 3 else OWNER, f"{n}") in await author.store.outcomes(
+            author.group, [(OWNER, f"{n}"), (OTHER, f"{n}")]
+        )
+
+
+@_check
+async def what_is_shown_is_of_one_moment_and_never_of_an_older_one(harness: StoreHarness) -> None:
+    author = await _made(harness)
+    done = False
+
+    async def change() -> None:
+        nonlocal done
+        for n in range(12):
+            await author.ask(author.a_send(f"a{n}", kind="member.added", body={"users": [OTHER]}))
+            await author.ask(author.a_send(f"r{n}", kind="member.removed", body={"user": OTHER}))
+        done = True
+
+    async def look() -> None:
+        last = 0
+        while not done:
+            state = await author.store.state(author.group)
+            lasting = [user for user in state.memberships if state.membership(user) is not None]
+            assert len(lasting) == state.members_count == 1 + (state.head.seq + 1) % 2
+            view = await author.store.view(author.group, OTHER)
+            assert view is not None
+            assert view.head.seq >= state.head.seq >= last
+            assert len(view.memberships) == view.head.seq // 2
+            assert view.members_count == 1 + (view.head.seq + 1) % 2
+            head = await author.store.head(author.group)
+            assert head is not None
+            mark = await author.store.mark(author.group, head.seq)
+            assert mark is not None
+            assert (mark.hash, mark.messages) == (head.hash, head.messages)
+            assert head.seq >= view.head.seq
+            last = head.seq
+
+    await asyncio.gather(change(), look(), look())
+
+
+@_check
 async def a_read_begun_after_an_answer_sees_it(harness: StoreHarness) -> None:
     author = await _made(harness)
     for n in range(20):
@@ -390,7 +550,20 @@ async def a_closed_store_says_so(harness: StoreHarness) -> None:
     await author.store.close()
     await author.store.close()
     await _raises(StoreAway, author.store.append(write))
-    await _raises(StoreAway, author.store.head(author.group))
+    for read in (
+        author.store.epoch(),
+        author.store.state(author.group),
+        author.store.head(author.group),
+        author.store.heads([author.group]),
+        author.store.view(author.group, OWNER),
+        author.store.outcomes(author.group, []),
+        author.store.mark(author.group, 1),
+        author.store.read(author.group, Span(1, None), entries_max=1, bytes_max=1),
+        author.store.read_back(author.group, Span(1, None), entries_max=1, bytes_max=1),
+        author.store.groups_of(OWNER, after="", rows_max=1),
+        author.store.members(author.group, after="", rows_max=1),
+    ):
+        await _raises(StoreAway, read)
     await _raises(StoreAway, author.store.move_pointers([MovedPointer(author.group, OWNER, 1, 1)]))
 
 

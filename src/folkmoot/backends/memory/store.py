@@ -74,6 +74,7 @@ class MemoryStore:
 
     async def append(self, write: Write) -> Head:
         self._check()
+        write.check()
         held = self._groups.get(write.group)
         head = held.state.head if held is not None else self._empty(write.group).head
         if (head.epoch, head.writes) != (write.expected.epoch, write.expected.writes):
@@ -82,8 +83,6 @@ class MemoryStore:
         keys = [(e.sender, e.send_id) for e in write.entries] + list(write.refusals)
         if any(key in known for key in keys) or len(set(keys)) != len(keys):
             raise Conflict(write.group)
-        if len(write.entries) > head.room or (write.entries and write.entries[0].seq != head.seq + 1):
-            raise ValueError("more entries than there is room for, or not the next")
         if self._disk.full and not write.reserve:
             raise StoreFull(write.group)
         self._disk.sync(write)
@@ -107,23 +106,25 @@ class MemoryStore:
 
     async def read(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
         self._check()
-        return _bounded(self._cut(group, span), entries_max, bytes_max)
+        entries, first, last = self._cut(group, span)
+        return _bounded((entries[seq - 1] for seq in range(first, last + 1)), entries_max, bytes_max)
 
     async def read_back(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
         self._check()
-        return _bounded(self._cut(group, span)[::-1], entries_max, bytes_max)[::-1]
+        entries, first, last = self._cut(group, span)
+        return _bounded((entries[seq - 1] for seq in range(last, first - 1, -1)), entries_max, bytes_max)[::-1]
 
     async def groups_of(self, user: UserId, *, after: GroupId, rows_max: int) -> list[GroupId]:
         self._check()
         groups = self._groups_of.get(user, [])
-        return groups[(start := bisect.bisect_right(groups, after)) : start + rows_max]
+        return groups[(start := bisect.bisect_right(groups, after)) : start + max(0, rows_max)]
 
     async def members(self, group: GroupId, *, after: UserId, rows_max: int) -> list[tuple[UserId, Membership]]:
         self._check()
         held = self._groups.get(group)
         stays = held.state.memberships if held is not None else {}
         rows = [(user, last) for user in sorted(stays) if user > after and (last := current(stays[user])) is not None]
-        return rows[:rows_max]
+        return rows[: max(0, rows_max)]
 
     async def move_pointers(self, pointers: Sequence[MovedPointer]) -> None:
         self._check()
@@ -176,22 +177,25 @@ class MemoryStore:
 
     def _raise_pointer(self, pointer: MovedPointer) -> None:
         key = (pointer.group, pointer.user)
+        if pointer.group not in self._groups:
+            return
         self._pointers[key] = max(self._pointers.get(key, (0, 0)), (pointer.epoch, pointer.seq))
 
-    def _cut(self, group: GroupId, span: Span) -> list[Entry]:
+    def _cut(self, group: GroupId, span: Span) -> tuple[list[Entry], int, int]:
+        """The group's log, and the first and the last number of it that `span` holds."""
         held = self._groups.get(group)
-        if held is None:
-            return []
-        return held.entries[max(0, span.first - 1) : span.last]
+        entries = held.entries if held is not None else []
+        last = len(entries) if span.last is None else min(span.last, len(entries))
+        return entries, max(1, span.first), last
 
 
-def _bounded(entries: list[Entry], entries_max: int, bytes_max: int) -> list[Entry]:
+def _bounded(entries: Iterable[Entry], entries_max: int, bytes_max: int) -> list[Entry]:
     """The first of `entries` up to either bound, but one at least."""
     taken: list[Entry] = []
     size_bytes = 0
-    for entry in entries[: max(1, entries_max)]:
+    for entry in entries:
         size_bytes += len(entry.body or b"")
-        if taken and size_bytes > bytes_max:
+        if taken and (size_bytes > bytes_max or len(taken) >= entries_max):
             break
         taken.append(entry)
     return taken

@@ -109,7 +109,7 @@ def put(database: apsw.Connection, write: Write, epoch: int, *, careful: bool = 
     `careful` nobody looks for outcomes first, and one that is there already raises apsw.ConstraintError too late:
     the whole transaction is to be rolled back, and done again with care.
     """
-    _check_shape(write)
+    write.check()
     if careful:
         _check_outcomes(database, write)
     head, number = _put_group(database, write, epoch)
@@ -127,18 +127,6 @@ def put_last_groups(database: apsw.Connection, numbers: Iterable[int]) -> None:
 def put_pointers(database: apsw.Connection, pointers: Iterable[MovedPointer]) -> None:
     """Raise read pointers; those of groups that are not there are passed over."""
     database.executemany(_RAISE_POINTER_BY_ID, [(p.user, p.epoch, p.seq, p.group) for p in pointers])
-
-
-def _check_shape(write: Write) -> None:
-    seq = write.expected.seq
-    for entry in write.entries:
-        seq += 1
-        if entry.seq != seq:
-            raise ValueError(f"entry {entry.seq} stands where {seq} belongs")
-    if len(write.entries) > ROOM:
-        raise ValueError(f"{len(write.entries)} entries, at most {ROOM}")
-    if write.after.head.seq != seq:
-        raise ValueError(f"the state after it stands at {write.after.head.seq}, its entries end at {seq}")
 
 
 def _check_outcomes(database: apsw.Connection, write: Write) -> None:
