@@ -4,11 +4,15 @@ import asyncio
 import stat
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from folkmoot.backends.sqlite.store import StoreInUse
-from folkmoot.node.config import Settings
-from folkmoot.node.wiring import build_bus, build_roles, open_store
+from folkmoot.gateway.identity import TokenRefused, Verifier, mint, secret_of
+from folkmoot.node.config import Settings, SettingsError
+from folkmoot.node.wiring import build_bus, build_roles, open_store, token_keys
 from folkmoot.ports.clock import SystemChance, SystemClock
 
 
@@ -28,3 +32,26 @@ def test_roles_are_built_from_settings_and_start_and_stop(tmp_path: Path) -> Non
     asyncio.run(run())
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "new" / "secret.key").stat().st_mode) == 0o600
+
+
+def test_a_public_key_in_a_file_makes_eddsa_tokens_good_beside_the_secrets(tmp_path: Path) -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    path = tmp_path / "public.pem"
+    path.write_bytes(pem)
+    verifier = Verifier(token_keys(Settings(data_dir=str(tmp_path), token_public_key_file=str(path))))
+    claims = {"sub": "user-1", "exp": 2_000}
+    assert verifier.verify(jwt.encode(claims, private, algorithm="EdDSA"), now_ms=1_000_000).user == "user-1"
+    assert verifier.verify(mint(secret_of(tmp_path), "user-2", lifetime_s=60, now_ms=0), now_ms=0).user == "user-2"
+    other = jwt.encode(claims, Ed25519PrivateKey.generate(), algorithm="EdDSA")
+    with pytest.raises(TokenRefused):
+        verifier.verify(other, now_ms=1_000_000)
+
+
+@pytest.mark.parametrize("content", [None, b"not a key"])
+def test_a_public_key_that_is_none_names_the_setting(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "public.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match="token_public_key_file"):
+        token_keys(Settings(data_dir=str(tmp_path), token_public_key_file=str(path)))

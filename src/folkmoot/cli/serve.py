@@ -43,6 +43,7 @@ def serve(
 def _serve(settings: "Settings", *, as_json: bool) -> None:
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.gateway.identity import SecretUnsafe
+    from folkmoot.node.config import SettingsError
     from folkmoot.node.lifecycle import serve as run
     from folkmoot.ports.store import SchemaUnknown, StoreBroken
     from folkmoot.telemetry.logs import configure
@@ -56,6 +57,8 @@ def _serve(settings: "Settings", *, as_json: bool) -> None:
         _run_on_uvloop(run(settings, on_ready=ready))
     except (StoreInUse, SchemaUnknown, StoreBroken, SecretUnsafe) as error:
         fail(f"{settings.data_dir}: {error}", NOT_DONE)
+    except SettingsError as error:
+        fail(str(error), WRONG_USE)
     except OSError as error:
         fail(f"cannot serve on {settings.host}:{settings.port} from {settings.data_dir}: {error}", NOT_DONE)
 

@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_lifetime_s: Annotated[
         int, _reason("How long the tokens made by `serve` and `token` are good for: a week to try it out.", ge=1)
     ] = 604_800
+    token_public_key_file: Annotated[
+        str, _reason("A PEM file with an Ed25519 public key: EdDSA tokens signed with its other half are good too.")
+    ] = ""
     hello_seconds: Annotated[
         float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)
     ] = 5.0

@@ -37,7 +37,11 @@ async def serve(
     stop = stop or asyncio.Event()
     raise_open_files()
     store = await open_store(settings, clock)
-    roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point)
+    try:
+        roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point)
+    except BaseException:
+        await store.close()
+        raise
     ready = False
     app = build_app(
         ready=lambda: ready and not roles.gateway.draining, metrics=exposition(roles.statistics), version=__version__

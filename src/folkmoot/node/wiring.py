@@ -7,10 +7,10 @@ import msgspec
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
-from folkmoot.gateway.identity import Key, Verifier, secret_of
+from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, secret_of
 from folkmoot.gateway.service import Gateway, GatewaySettings
 from folkmoot.gateway.wheel import Wheel
-from folkmoot.node.config import Settings
+from folkmoot.node.config import Settings, SettingsError
 from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.router.service import FailPoint, Router, RouterSettings
@@ -65,7 +65,7 @@ def build_roles(
     settings: Settings, store: SqliteStore, bus: Bus, clock: Clock, chance: Chance, fail_point: FailPoint | None = None
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
-    verifier = Verifier([Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)))])
+    verifier = Verifier(token_keys(settings))
     router = Router(
         store,
         bus,
@@ -112,6 +112,19 @@ def build_roles(
         ),
     )
     return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway)
+
+
+def token_keys(settings: Settings) -> list[Key]:
+    """What tokens may be signed with. Raises SecretUnsafe, and SettingsError where the public key cannot be read."""
+    keys = [Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)))]
+    if settings.token_public_key_file:
+        try:
+            pem = Path(settings.token_public_key_file).read_bytes()
+            Verifier([Key(algorithm="EdDSA", material=pem)])
+        except (OSError, KeyUnusable) as error:
+            raise SettingsError(f"token_public_key_file {settings.token_public_key_file}: {error}") from error
+        keys.append(Key(algorithm="EdDSA", material=pem))
+    return keys
 
 
 def _database(settings: Settings) -> Path:
