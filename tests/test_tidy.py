@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ WITHOUT_TESTS: set[str] = {
     # Two lines, run by tests/cli/test_main.py.
     "cli/__main__.py",
     # Test tools, which the tests that use them test.
-    "testing/edge.py", "testing/served.py", "testing/store_suite.py", "testing/bus_suite.py",
+    "testing/edge.py", "testing/served.py", "testing/bus_suite.py",
     "testing/faulty_files.py",
 }  # fmt: skip
 
@@ -93,6 +94,50 @@ def test_every_link_in_markdown_resolves() -> None:
     assert broken == [], "mend the link, or write the page"
 
 
+def test_every_file_that_a_page_names_is_there() -> None:
+    missing = []
+    for path in tracked("*.md"):
+        for named in re.findall(r"`([a-z_]+(?:/[a-z_.]+)*/[a-z_]+\.(?:py|md|toml|json|txt|sql))`", path.read_text()):
+            if not any((root / named).exists() for root in (ROOT, SOURCE, path.parent)):
+                missing.append(f"{name(path)}: {named}")
+    assert missing == [], "it has moved, or has another name: mend the page"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+\.md)[^)]*\)", page.read_text()):
+            linked = (page.parent / target).resolve()
+            if linked not in reached and linked.is_file():
+                waiting.append(linked)
+    lost = [name(p) for p in tracked("*.md") if p.resolve() not in reached and "data" not in p.parts]
+    assert lost == [], "link to it from the README or from a page that is reached from there"
+
+
+def test_every_package_is_on_the_map() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    packages = {path.relative_to(SOURCE).parts[0] for path in modules() if path.parent != SOURCE}
+    lost = {package for package in packages if not re.search(rf"`(src/folkmoot/)?{package}`", page)}
+    assert lost == set(), "add it to the code map of ARCHITECTURE.md"
+
+
+def test_every_dependency_has_an_exact_version_and_no_address() -> None:
+    lines = (ROOT / "constraints" / "all.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
+    pinned = {_normal(line.partition("==")[0]) for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    asked += [one for extra in project["project"]["optional-dependencies"].values() for one in extra]
+    unpinned = {one for one in asked if _normal(re.split(r"[<>=\[; ]", one)[0]) not in pinned}
+    assert unpinned == set(), "add what `pip freeze` says of it to constraints/all.txt"
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
 def test_every_event_has_a_vector() -> None:
     tags = {event.__struct_config__.tag for union in (ClientEvent, ServerEvent) for event in union.__args__}
     vectors = {json.loads(path.read_text())["event"] for path in (ROOT / "spec" / "vectors").glob("*.json")}
@@ -118,6 +163,8 @@ def test_generated_pages_are_what_the_code_says() -> None:
         ("deb." + "debian", "no address of a registry in any file"),
         ("/work" + "/main", "no path of one machine in any file"),
         ("/work" + "/shared", "no path of one machine in any file"),
+        ("/root" + "/", "no path of one machine in any file"),
+        ("/tmp" + "/", "no path of one machine in any file"),
         ("TO" + "DO", "do it, or write it down where users can see it"),
         ("FIX" + "ME", "do it, or write it down where users can see it"),
     ],

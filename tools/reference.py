@@ -1,4 +1,4 @@
-"""Write what is made from the code: the error table, and the reference of settings, metrics and subjects.
+"""Write what is made from the code: tables of errors and events, and the reference of whatever users can look up.
 
 `make docs` writes; `--check` says what differs, for the test.
 """
@@ -9,7 +9,10 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
+import typer
 
+from folkmoot.checker.history import FAULTS
+from folkmoot.cli import main as command_line
 from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, reason_of
 from folkmoot.ports import subjects
 from folkmoot.protocol import events
@@ -17,6 +20,8 @@ from folkmoot.protocol.errors import CODES, Certainty
 from folkmoot.telemetry.metrics import MEASURES
 
 ROOT = Path(__file__).parent.parent
+CALLER = {"url", "token", "token_file", "as_user", "data_dir"}
+CALLER_TITLE = "Options of every verb that talks to a server"
 MADE = "Made from the code by `make docs`: change it there."
 
 
@@ -87,12 +92,32 @@ def metrics_page() -> str:
     lines = ["# Metrics", "", MADE, "", "Read at `/metrics`.", "", "| metric | kind | meaning |", "| --- | --- | --- |"]
     for measure in MEASURES:
         total = "_total" if measure.kind == "counter" else ""
-        lines.append(f"| `folkmoot_{measure.role}_{measure.name}{total}` | {measure.kind} | {measure.meaning} |")
+        label = f"{{{measure.label}}}" if measure.label else ""
+        lines.append(f"| `{measure.full_name}{total}{label}` | {measure.kind} | {measure.meaning} |")
     return "\n".join([*lines, ""])
 
 
 def subjects_page() -> str:
     return f"# Subjects of the bus\n\n{MADE}\n\n{(subjects.__doc__ or '').strip()}\n"
+
+
+def verdict_page() -> str:
+    lines = ["# What a verdict counts", "", MADE, "", "`folkmoot replay` judges by these; clean means none of any.", ""]
+    lines += ["| fault | means |", "| --- | --- |"]
+    lines += [f"| {fault.replace('_', ' ')} | {meaning} |" for fault, meaning in FAULTS.items()]
+    return "\n".join([*lines, ""])
+
+
+def commands_page() -> str:
+    lines = ["# Commands", "", MADE, "", *_paragraphs(command_line.__doc__ or "")]
+    whole: Any = typer.main.get_command(command_line.app)
+    for verb, command in whole.commands.items():
+        inner = getattr(command, "commands", None)
+        for name, one in [(verb, command)] if inner is None else [(f"{verb} {sub}", c) for sub, c in inner.items()]:
+            lines += ["", *_command(f"folkmoot {name}", one)]
+    of_a_caller = [p for p in whole.commands["send"].params if p.name in CALLER]
+    lines += ["", f"## {CALLER_TITLE}", "", "Where it is, and who asks.", "", *_options(of_a_caller)]
+    return "\n".join([*lines, ""])
 
 
 PAGES = {
@@ -101,8 +126,44 @@ PAGES = {
     "docs/reference/errors.md": errors_page,
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
+    "docs/reference/verdict.md": verdict_page,
+    "docs/reference/commands.md": commands_page,
     "docs/reference/subjects.md": subjects_page,
 }
+
+
+def _command(usage: str, command: Any) -> list[str]:
+    """A heading with the usage, the help, and a table of the options."""
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    talks = {option.name for option in options} >= CALLER
+    if talks:
+        options = [option for option in options if option.name not in CALLER]
+    for argument in arguments:
+        shown = (argument.metavar or argument.name).upper().strip("[]{}") + ("..." if argument.nargs == -1 else "")
+        usage += f" {shown}" if argument.required else f" [{shown}]"
+    lines = [f"## `{usage}`", "", *_paragraphs(command.help or "")]
+    if options:
+        lines += ["", *_options(options)]
+    if talks:
+        anchor = CALLER_TITLE.lower().replace(" ", "-")
+        lines += ["", f"And the [{CALLER_TITLE[0].lower()}{CALLER_TITLE[1:]}](#{anchor})."]
+    return lines
+
+
+def _options(options: list[Any]) -> list[str]:
+    lines = ["| option | environment | default | |", "| --- | --- | --- | --- |"]
+    for option in options:
+        names = "/".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+        plain = option.default is None or callable(option.default) or option.default in ("", False)
+        default = "" if plain else f"`{option.default}`"
+        variable = f"`{option.envvar}`" if isinstance(option.envvar, str) else ""
+        lines.append(f"| {names} | {variable} | {default} | {(option.help or '').replace('|', '/')} |")
+    return lines
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().splitlines()]
 
 
 _JSON_TYPES = {
