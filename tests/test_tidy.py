@@ -25,7 +25,7 @@ WITHOUT_TESTS: set[str] = {
     # Two lines, run by tests/cli/test_main.py.
     "cli/__main__.py",
     # Test tools, which the tests that use them test.
-    "testing/edge.py", "testing/served.py", "testing/bus_suite.py",
+    "testing/edge.py", "testing/served.py",
     "testing/faulty_files.py",
 }  # fmt: skip
 
