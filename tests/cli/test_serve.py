@@ -74,3 +74,18 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert (tmp_path / "folkmoot.db").read_bytes() == b"nothing of the kind" * 1_000
+
+
+def test_it_stops_with_the_parent_that_holds_its_standard_input(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "folkmoot.cli", "serve", "--json", "--port", "0", "--data-dir", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--stop-with-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -10,6 +10,7 @@ from typing import Final
 
 READY_S_MAX: Final = 20.0
 STOP_S_MAX: Final = 20.0
+SERVE: Final = (sys.executable, "-m", "folkmoot.cli", "serve", "--json", "--stop-with-stdin")
 STARTS_MAX: Final = 5
 STARTS_PAUSE_S: Final = 0.3
 LAST_WORDS_BYTES: Final = 2_000
@@ -20,14 +21,17 @@ class ChildFailed(Exception):
 
 
 class ChildServer:
-    """One server over one data directory. `command` is for tests that serve with fail points."""
+    """One server over one data directory. `command` is for tests that serve with fail points.
+
+    Its standard input is a pipe that says nothing, and ends when this process does, however it ends.
+    """
 
     def __init__(self, data_dir: Path, *, command: Sequence[str] = (), options: Sequence[str] = ()) -> None:
         self.data_dir = data_dir
         self.url = ""
         self.starts = 0
         self.kills = 0
-        self._command = list(command) or [sys.executable, "-m", "folkmoot.cli", "serve", "--json"]
+        self._command = list(command or SERVE)
         self._options = list(options)
         self._process: asyncio.subprocess.Process | None = None
         self._errors = data_dir / "server.log"
@@ -77,7 +81,7 @@ class ChildServer:
         with self._errors.open("ab") as errors:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self._command, "--port", port, "--data-dir", str(self.data_dir), *self._options,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         assert process.stdout is not None
         try:

@@ -1,10 +1,12 @@
 """`folkmoot serve`: one process on one file, and what to type next."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -27,6 +29,9 @@ def serve(
     config: Annotated[Path | None, typer.Option(envvar="FOLKMOOT_CONFIG", help="A TOML file of settings.")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="Any other setting: NAME=VALUE.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help='Say {"ready": URL} once, and nothing to people.')] = False,
+    stop_with_stdin: Annotated[
+        bool, typer.Option("--stop-with-stdin", help="Stop when standard input ends: never outlive a parent process.")
+    ] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then drain."""
     from folkmoot.node.config import SettingsError, load_settings
@@ -37,10 +42,10 @@ def serve(
         settings = load_settings(flags, os.environ, config)
     except SettingsError as error:
         fail(str(error), WRONG_USE)
-    _serve(settings, as_json=as_json)
+    _serve(settings, as_json=as_json, stop_with_stdin=stop_with_stdin)
 
 
-def _serve(settings: "Settings", *, as_json: bool) -> None:
+def _serve(settings: "Settings", *, as_json: bool, stop_with_stdin: bool) -> None:
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.gateway.identity import SecretUnsafe
     from folkmoot.node.config import SettingsError
@@ -53,14 +58,34 @@ def _serve(settings: "Settings", *, as_json: bool) -> None:
     def ready(url: str) -> None:
         typer.echo(json.dumps({"ready": url}) if as_json else _welcome(url, settings))
 
+    async def work() -> None:
+        stop = asyncio.Event()
+        if stop_with_stdin:
+            _stop_with_stdin(stop)
+        await run(settings, on_ready=ready, stop=stop)
+
     try:
-        _run_on_uvloop(run(settings, on_ready=ready))
+        _run_on_uvloop(work())
     except (StoreInUse, SchemaUnknown, StoreBroken, SecretUnsafe) as error:
         fail(f"{settings.data_dir}: {error}", NOT_DONE)
     except SettingsError as error:
         fail(str(error), WRONG_USE)
     except OSError as error:
         fail(f"cannot serve on {settings.host}:{settings.port} from {settings.data_dir}: {error}", NOT_DONE)
+
+
+def _stop_with_stdin(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        # Past Python's own buffer: its lock, held here at the end of the process, would break that end.
+        with contextlib.suppress(OSError):
+            while os.read(sys.stdin.fileno(), 4_096):
+                pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def _run_on_uvloop(work: "Coroutine[object, object, None]") -> None:

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 import typer
 
 PROMPT: Final = "> "
+CHUNK_BYTES: Final = 65_536
 LINES_AHEAD_MAX: Final = 100
 """What is piped in faster than it is taken waits in the pipe."""
 
@@ -57,30 +59,36 @@ class Terminal:
                 typer.echo()
 
     def _read(self, hand_over: Callable[[str | None], None]) -> None:
-        read = self._typed_line if self._is_interactive else _piped_line
         with contextlib.suppress(RuntimeError):  # The loop is closed: the command has ended.
-            while (line := read()) is not None:
+            for line in self._typed_lines() if self._is_interactive else _piped_lines():
                 hand_over(line)
             hand_over(None)
 
-    def _typed_line(self) -> str | None:
-        self._is_reading = True
-        try:
-            line = input(PROMPT)
-        except (EOFError, OSError, ValueError):
-            return None
-        finally:
-            self._is_reading = False
-        # It will come back as an entry, with its number: once is enough.
-        columns = max(1, shutil.get_terminal_size().columns)
-        sys.stdout.write(_UP_AND_CLEAR * (1 + (len(PROMPT) + len(line)) // (columns + 1)))
-        sys.stdout.flush()
-        return line
+    def _typed_lines(self) -> Iterator[str]:
+        while True:
+            self._is_reading = True
+            try:
+                line = input(PROMPT)
+            except (EOFError, OSError, ValueError):
+                return
+            finally:
+                self._is_reading = False
+            # It will come back as an entry, with its number: once is enough.
+            columns = max(1, shutil.get_terminal_size().columns)
+            sys.stdout.write(_UP_AND_CLEAR * (1 + (len(PROMPT) + len(line)) // (columns + 1)))
+            sys.stdout.flush()
+            yield line
 
 
-def _piped_line() -> str | None:
-    line = sys.stdin.buffer.readline()
-    return line.decode("utf-8", "replace").rstrip("\n") if line else None
+def _piped_lines() -> Iterator[str]:
+    rest = b""
+    # Past Python's own buffer: its lock, held here at the end of the process, would break that end.
+    while chunk := os.read(sys.stdin.fileno(), CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 def _editing() -> Callable[[], str]:
