@@ -12,6 +12,8 @@ def test_a_group_before_its_first_entry() -> None:
     group = empty_group("g", 3, 8)
     assert (group.head.epoch, group.head.writes, group.head.seq, group.head.room) == (3, 0, 0, 8)
     assert group.head.position == position_at(3, 0, genesis("g"))
+    assert (group.head.messages, group.members_count, group.owners_count) == (0, 0, 0)
+    assert (group.name, group.history_all, group.open) == ("", False, False)
     assert group.membership("u") is None
 
 

@@ -30,6 +30,10 @@ def test_what_is_none(text: str) -> None:
         parse_position(text)
 
 
+def test_a_mark_is_the_first_8_bytes_of_the_hash() -> None:
+    assert position_at(1, 5, bytes(range(32))) == Position(1, 5, bytes(range(8)))
+
+
 def test_a_position_is_judged_by_its_mark_whatever_its_epoch() -> None:
     at = bytes(range(32))
     assert judge(position_at(1, 5, at), at) is Standing.HOLDS
