@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from folkmoot.cli.show import as_json, as_text
+from folkmoot.cli.show import as_json, as_text, event_text
 from folkmoot.client.received import Received
+from folkmoot.protocol import events as ev
 
 
 def entry(kind: str, body: Any, sender: str = "ann") -> Received:
@@ -61,3 +62,9 @@ def test_for_scripts_it_is_the_entry_as_clients_get_it(text: str) -> None:
         "group": "g1", "seq": 7, "position": "pos", "kind": "message", "sender": "ann", "device": "phone",
         "time_ms": 0, "id": "s1", "body": {"text": text},
     }  # fmt: skip
+
+
+def test_only_what_is_not_as_it_should_be_is_said_of_a_group() -> None:
+    assert event_text(ev.Ended(group="g1", seq=7)) == "(g1: you are no longer a member)"
+    assert "not one of this log" in event_text(ev.Reset(group="g1", reason="ahead"))
+    assert event_text(ev.Recovered(group="g1", position="pos", seq=7)) == ""

@@ -19,6 +19,7 @@ import pytest
 from folkmoot.checker.child import ChildServer
 from folkmoot.checker.replay import Replay, ReplayReport, ReplaySettings
 from folkmoot.gateway.identity import secret_of
+from folkmoot.model.position import Position
 
 FOLKMOOT = [sys.executable, "-m", "folkmoot.cli"]
 TALK = Path(__file__).parent.parent / "data" / "2005-07-06_14.txt"
@@ -149,6 +150,18 @@ def test_a_tail_goes_on_over_a_stop_and_a_start(processes: Processes, tmp_path: 
     shown.until('"seq": 1,')
     assert printed("send", group, "before", FOLKMOOT_TOKEN=token, FOLKMOOT_URL=url) == "2"
     shown.until('"before"')
+    elsewhere = processes.start(
+        "tail",
+        group,
+        "--from",
+        str(Position(1, 1, b"another.")),
+        "--data-dir",
+        data,
+        "--as",
+        "user-1",
+        FOLKMOOT_URL=url,
+    )
+    output_of(elsewhere.stderr).until("the position is not one of this log")
 
     server.send_signal(signal.SIGTERM)
     assert server.wait(WAIT_S_MAX) == 0
@@ -158,6 +171,7 @@ def test_a_tail_goes_on_over_a_stop_and_a_start(processes: Processes, tmp_path: 
 
     assert printed("send", group, "after", FOLKMOOT_TOKEN=token, FOLKMOOT_URL=url) == "3"
     assert shown.until('"after"').count('"seq"') == 1
+    assert output_of(elsewhere.stdout).until("after").count("user-1") == 1
     tail.send_signal(signal.SIGINT)
     assert tail.wait(WAIT_S_MAX) == 130
 

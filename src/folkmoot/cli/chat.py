@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from folkmoot.cli.connect import NOT_DONE, URL_DEFAULT, As, Caller, DataDir, Token, TokenFile, Url, fail, group_named
-from folkmoot.cli.show import as_text
+from folkmoot.cli.show import as_text, event_text
 from folkmoot.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from folkmoot.client import Answered, Client
+    from folkmoot.client import Answered, Client, GroupEvent
 
 SHOWN_AT_START = 20
 PENDING_MAX = 100
@@ -53,6 +53,7 @@ class _Chat:
         for entry in page.entries:
             self._terminal.show(as_text(entry))
         self._client.on_answer = self._on_answer
+        self._client.on_event = self._on_event
         listening = asyncio.create_task(self._listen(page.entries[-1].seq if page.entries else 0))
         talking = asyncio.create_task(self._talk())
         try:
@@ -96,6 +97,11 @@ class _Chat:
         self._answered.set()
         if answer.seq is None and answer.definite:
             self._not_sent(answer.detail or answer.code)
+
+    def _on_event(self, event: "GroupEvent") -> None:
+        text = event_text(event)
+        if text and event.group == self._group:
+            self._terminal.show(text)
 
     def _not_sent(self, why: str) -> None:
         self._refused += 1

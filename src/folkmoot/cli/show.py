@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from folkmoot.client.received import Received
+    from folkmoot.client.received import GroupEvent, Received
 
 
 def as_text(entry: "Received", *, names: dict[str, str] | None = None) -> str:
@@ -13,6 +13,19 @@ def as_text(entry: "Received", *, names: dict[str, str] | None = None) -> str:
     when = datetime.datetime.fromtimestamp(entry.time_ms / 1_000).strftime("%H:%M:%S")
     where = f"{names.get(entry.group, entry.group)} " if names is not None else ""
     return f"{when} {where}{entry.seq:>5} {_printable(_said(entry))}"
+
+
+def event_text(event: "GroupEvent") -> str:
+    """What happens to the reader of a group beside its entries, in one line; "" for what is as it should be."""
+    from folkmoot.protocol.events import Ended, Reset
+
+    match event:
+        case Ended():
+            return f"({event.group}: you are no longer a member)"
+        case Reset():
+            return f"({event.group}: the position is not one of this log; going on from its head)"
+        case _:
+            return ""
 
 
 def as_json(entry: "Received") -> str:

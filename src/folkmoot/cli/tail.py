@@ -1,6 +1,6 @@
 """`folkmoot tail`: entries as they come, from the head, the join, a number or a position."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +20,7 @@ from folkmoot.cli.connect import (
     group_named,
 )
 from folkmoot.cli.show import as_json as to_json
-from folkmoot.cli.show import as_text
+from folkmoot.cli.show import as_text, event_text
 
 if TYPE_CHECKING:
     from folkmoot.client import Client, ClientStore, GroupEvent, Received
@@ -55,7 +55,12 @@ def tail(
         # A position is of a group that goes by its id: by its name one would not know it before asking.
         wanted = group if is_position else await group_named(client, group) if group else ""
         names = {} if group else await _names(client)
-        client.on_event = _on_event(wanted)
+
+        def told(event: "GroupEvent") -> None:
+            if (text := event_text(event)) and (not wanted or event.group == wanted):
+                typer.echo(text, err=True)
+
+        client.on_event = told
         left = count or -1
         async for entry in _entries(client, wanted, after):
             typer.echo(to_json(entry) if as_json else as_text(entry, names=None if group else names))
@@ -91,20 +96,6 @@ def _store_at(group: str, position: str) -> "ClientStore":
     except PositionInvalid:
         fail("--from takes head, start, a seq or a position", WRONG_USE)
     return MemoryClientStore(Kept(places={group: KeptPlace(position=position, seq=seq)}))
-
-
-def _on_event(group: str) -> "Callable[[GroupEvent], None]":
-    from folkmoot.protocol.events import Ended, Reset
-
-    def told(event: "GroupEvent") -> None:
-        if group and event.group != group:
-            return
-        if isinstance(event, Reset):
-            typer.echo(f"({event.group}: the position is not one of this log; going on from its head)", err=True)
-        elif isinstance(event, Ended):
-            typer.echo(f"({event.group}: you are no longer a member)", err=True)
-
-    return told
 
 
 async def _names(client: "Client") -> dict[str, str]:
