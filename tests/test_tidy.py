@@ -26,7 +26,6 @@ WITHOUT_TESTS: set[str] = {
     "cli/__main__.py",
     # Test tools, which the tests that use them test.
     "testing/edge.py", "testing/served.py",
-    "testing/faulty_files.py",
 }  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
+from folkmoot.model.send import SKIP, Refused
 from folkmoot.ports.store import Conflict, StoreAway, StoreFull
-from folkmoot.testing.store_suite import Author
+from folkmoot.testing.store_suite import OWNER, Author
 
 
 def test_a_full_disk_takes_refusals_from_the_reserve_only() -> None:
@@ -18,8 +20,16 @@ def test_a_full_disk_takes_refusals_from_the_reserve_only() -> None:
         disk.full = True
         with pytest.raises(StoreFull):
             await author.say("x")
+        with pytest.raises(StoreFull):
+            await author.store.move_pointers([])
+        refusal = author.write(author.a_send("no", kind=SKIP))
+        with pytest.raises(StoreFull):
+            await author.store.append(refusal)
+        await author.store.append(msgspec.structs.replace(refusal, reserve=True))
+        await author.refresh()
         disk.full = False
         await author.say("x")
+        assert await author.store.outcomes(author.group, [(OWNER, "no")]) == {(OWNER, "no"): Refused("skipped")}
 
     asyncio.run(run())
 

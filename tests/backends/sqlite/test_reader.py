@@ -1,11 +1,13 @@
 """Readers: each over a connection of its own, opened anew when the writer has opened the file again."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import apsw
 import pytest
 
+from folkmoot.backends.sqlite import reader as module
 from folkmoot.backends.sqlite.database import connect, migrate
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.ports.store import StoreAway
@@ -43,5 +45,60 @@ def test_reads_run_side_by_side_and_never_write(tmp_path: Path) -> None:
         await readers.close()
         with pytest.raises(StoreAway):
             await readers.run(epoch)
+
+    asyncio.run(run())
+
+
+def test_a_read_that_fails_is_away_and_the_next_has_a_new_connection(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "folkmoot.db"
+        migrate(connect(path))
+        opened: list[apsw.Connection] = []
+
+        def open_database() -> apsw.Connection:
+            opened.append(connect(path, only_reads=True))
+            return opened[-1]
+
+        readers = Readers(open_database, lambda: 0, threads=1)
+
+        def fails(database: apsw.Connection) -> None:
+            raise apsw.IOError("the disk failed to read")
+
+        def writes(database: apsw.Connection) -> None:
+            database.execute("INSERT INTO meta VALUES ('x', 1)")
+
+        with pytest.raises(StoreAway):
+            await readers.run(fails)
+        with pytest.raises(StoreAway):  # A reader cannot write, whatever it is asked.
+            await readers.run(writes)
+        assert await readers.run(lambda database: database.execute("SELECT 1").fetchone()) == (1,)
+        assert len(opened) == 3
+        await readers.close()
+
+    asyncio.run(run())
+
+
+def test_more_reads_than_may_wait_are_turned_away_and_closing_answers_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        path = tmp_path / "folkmoot.db"
+        migrate(connect(path))
+        monkeypatch.setattr(module, "READS_WAITING_MAX", 3)
+        readers = Readers(lambda: connect(path), lambda: 0, threads=1)
+        go_on = threading.Event()
+
+        def waits(database: apsw.Connection) -> bool:
+            return go_on.wait(5)
+
+        reads = [asyncio.create_task(readers.run(waits)) for _ in range(4)]
+        await asyncio.wait([reads[3]])
+        with pytest.raises(StoreAway):
+            await reads[3]
+        closing = asyncio.create_task(readers.close())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(*reads[:3]) == [True] * 3
+        await closing
 
     asyncio.run(run())

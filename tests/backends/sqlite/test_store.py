@@ -1,6 +1,7 @@
 """The SQLite store against the memory store, step by step; its promises are checked by tests/conformance."""
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ class BothStores(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "folkmoot.db"
+        self.lives = 0
+        self.path = Path(self.folder.name) / "0" / "folkmoot.db"
+        self.path.parent.mkdir()
         self.memory: Store = MemoryStore(Disk(), bucket_size=10_000)
         self.sqlite: Store = self.runner.run(self._open())
         self.states: dict[str, Author] = {}
@@ -104,16 +107,28 @@ class BothStores(RuleBasedStateMachine):
         self.both(name, author.a_send(send_id, kind=kind, body=body))
         self.runner.run(author.refresh())
 
-    @rule(name=st.sampled_from(NAMES), user=st.sampled_from((OWNER, OTHER)), seq=st.integers(0, 9))
-    def point(self, name: str, user: str, seq: int) -> None:
-        group = group_id(OWNER, name)
-        if name in self.states and self.states[name].state.head.seq:
-            for store in (self.memory, self.sqlite):
-                self.runner.run(store.move_pointers([MovedPointer(group, user, 1, seq)]))
+    @rule(
+        name=st.sampled_from(NAMES), user=st.sampled_from((OWNER, OTHER)), epoch=st.integers(1, 2),
+        seq=st.integers(0, 9),
+    )  # fmt: skip
+    def point(self, name: str, user: str, epoch: int, seq: int) -> None:
+        pointer = MovedPointer(group_id(OWNER, name), user, epoch, seq)
+        for store in (self.memory, self.sqlite):
+            self.runner.run(store.move_pointers([pointer, pointer]))
 
     @rule()
     def reopen(self) -> None:
         self.runner.run(self.sqlite.close())
+        self.sqlite = self.runner.run(self._open())
+
+    @rule()
+    def crash(self) -> None:
+        """The process is gone: another finds the files as they are at this instant."""
+        self.lives += 1
+        folder = self.path.parent.with_name(str(self.lives))
+        shutil.copytree(self.path.parent, folder)
+        self.runner.run(self.sqlite.close())
+        self.path = folder / self.path.name
         self.sqlite = self.runner.run(self._open())
 
     @invariant()

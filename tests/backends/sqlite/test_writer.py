@@ -1,15 +1,17 @@
 """The writer thread: what waits together is one transaction, and one bad write in it harms no other."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from folkmoot.backends.sqlite import writer as writers
+from folkmoot.backends.sqlite.file import StoreFile
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.ports.clock import SystemClock
-from folkmoot.ports.store import Conflict, StoreAway
+from folkmoot.ports.store import Conflict, StoreAway, StoreUnknown
 from folkmoot.testing.store_suite import Author
 
 
@@ -63,5 +65,74 @@ def test_the_log_is_copied_into_the_file_and_stays_short(tmp_path: Path) -> None
         assert log_bytes < 4 * 200_000 + 200_000  # Four times, and what the last write added.
         await store.close()
         assert not (tmp_path / "folkmoot.db-wal").exists()
+
+    asyncio.run(run())
+
+
+def test_a_transaction_holds_no_more_than_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        store = await opened(tmp_path)
+        authors = [Author(store, f"make{n}") for n in range(30)]
+        await asyncio.gather(*(author.make() for author in authors))
+        monkeypatch.setattr(writers, "ENTRIES_PER_TRANSACTION_MAX", 10)
+        monkeypatch.setattr(writers, "JOBS_PER_TRANSACTION_MAX", 4)
+        for size, commits_min in ((1, 8), (10, 30)):
+            before = store.statistics()["commits"]
+            await asyncio.gather(*(author.say(*(f"{size}.{k}" for k in range(size))) for author in authors))
+            assert store.statistics()["commits"] - before >= commits_min
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_writer_that_fails_says_so_and_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        store = await opened(tmp_path)
+        author, other = Author(store), Author(store, "other")
+        await author.make()
+        await other.make()
+        began, go_on = threading.Event(), threading.Event()
+
+        def fails(file: StoreFile, works: object) -> None:
+            began.set()
+            go_on.wait(5)
+            raise MemoryError("a fault of the program")
+
+        monkeypatch.setattr(StoreFile, "commit", fails)
+        first = asyncio.create_task(author.say("x"))
+        await asyncio.to_thread(began.wait, 5)
+        second = asyncio.create_task(other.say("y"))
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(StoreUnknown):
+            await first
+        with pytest.raises(StoreAway):
+            await second
+        with pytest.raises(StoreAway):
+            await author.say("z")
+        await store.close()
+
+    asyncio.run(run())
+    assert "the writer has failed" in caplog.text
+
+
+def test_what_was_asked_before_closing_is_answered(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = await opened(tmp_path)
+        authors = [Author(store, f"make{n}") for n in range(50)]
+        await asyncio.gather(*(author.make() for author in authors))
+        writes = [author.write(author.a_send("x", body={"text": "x"})) for author in authors]
+        asked = [asyncio.create_task(store.append(write)) for write in writes]
+        reads = [asyncio.create_task(store.state(author.group)) for author in authors]
+        await asyncio.sleep(0)
+        await store.close()
+        assert [head.seq for head in await asyncio.gather(*asked)] == [2] * 50
+        assert {state.head.seq for state in await asyncio.gather(*reads)} <= {1, 2}
+        again = await opened(tmp_path)
+        heads = await again.heads([author.group for author in authors])
+        assert [heads[author.group].seq for author in authors] == [2] * 50
+        await again.close()
 
     asyncio.run(run())
