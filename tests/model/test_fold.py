@@ -101,6 +101,34 @@ def test_leaving_and_coming_back_are_two_stays() -> None:
     assert state.memberships["b"] == (Membership(1, 2, "member"), Membership(3, None, "member"))
 
 
+def test_a_third_stay_leaves_the_two_before_it_as_they_were() -> None:
+    again: list[tuple[str, str, dict[str, object]]] = [
+        ("member.left", "b", {}),
+        ("member.added", "a", {"users": ["b"]}),
+    ]
+    state = made(
+        *again, *again, ("member.role", "a", {"user": "b", "role": "admin"}), ("member.removed", "a", {"user": "b"})
+    )
+    assert state.memberships["b"] == (
+        Membership(1, 2, "member"),
+        Membership(3, 4, "member"),
+        Membership(5, 7, "admin"),
+    )
+
+
+@pytest.mark.parametrize("history", ["join", "all"])
+@pytest.mark.parametrize("entry", ["invite", "open"])
+def test_what_a_group_is_made_with_and_its_latest_name(history: str, entry: str) -> None:
+    body = {"name": "first", "history": history, "entry": entry}
+    creation = sealed(
+        genesis("g"), group="g", epoch=1, seq=1, kind="group.created", sender="a", device="", send_id="s", time_ms=0,
+        messages=0, body=msgspec.json.encode(body), salt=b"",
+    )  # fmt: skip
+    state = fold(EMPTY, creation)
+    assert (state.name, state.history_all, state.open) == ("first", history == "all", entry == "open")
+    assert made(("group.renamed", "a", {"name": "x"}), ("group.renamed", "b", {"name": "y"})).name == "y"
+
+
 def test_an_entry_that_is_not_the_next_is_an_error() -> None:
     log = log_of([("message", "a", {"text": "x"})] * 2)
     with pytest.raises(FoldError):

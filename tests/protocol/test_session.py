@@ -42,6 +42,8 @@ def test_a_frame_over_its_bound_is_not_even_parsed() -> None:
     with pytest.raises(FrameInvalid) as raised:
         ready().receive(b"x" * (FRAME_BYTES_MAX + 1))
     assert raised.value.code == "frame_too_large"
+    longest = JSON.encode(ev.Ping()) + b" " * (FRAME_BYTES_MAX - len(JSON.encode(ev.Ping())))
+    assert ready().receive(longest) == ev.Ping()
 
 
 def test_every_client_event_has_a_state() -> None:

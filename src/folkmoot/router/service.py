@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from folkmoot.model.entry import SALT_BYTES
 from folkmoot.model.group import GroupState
 from folkmoot.model.ids import GroupId, partition_of
 from folkmoot.model.send import Outcome, Send, SendKey
@@ -205,7 +206,7 @@ class Router:
             members_max=self._settings.members_max,
             full=full,
             refusals_left=lambda sender: self._refusals.left(state.group, sender, now_s),
-            salt=lambda: self._chance.token(16),
+            salt=lambda: self._chance.token(SALT_BYTES),
             last_try=last_try,
         )
         return decide_batch(state, sends, known, rules)
