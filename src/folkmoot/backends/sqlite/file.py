@@ -84,9 +84,9 @@ class StoreFile:
         """
         try:
             self._open()
-        except (apsw.FullError, *FAULTS):
+        except (apsw.FullError, apsw.IOError, apsw.CantOpenError):
             self.close()
-            # Even reading needs a little room, for the index of the log.
+            # Even reading needs a little room, for the index of the log; without it none of these says it is full.
             if not self._reserve.release():
                 raise
             self._open()
