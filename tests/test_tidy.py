@@ -31,7 +31,9 @@ WITHOUT_TESTS: set[str] = {
 
 def tracked(*patterns: str) -> list[Path]:
     """The files of the repository, those not yet added too."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    # A checker's clone may be another user's, which git takes for a trap unless told otherwise.
+    git = ["git", "-c", f"safe.directory={ROOT}"]
+    command = [*git, "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for line in listed.splitlines() if (path := ROOT / line).is_file()]
 
