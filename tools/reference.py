@@ -83,7 +83,7 @@ def settings_page() -> str:
     defaults, hints = Settings(), get_type_hints(Settings)
     for name in hints:
         value = getattr(defaults, name)
-        shown = "none" if value == () else str(value).lower() if isinstance(value, bool) else value
+        shown = "none" if value in ((), "") else str(value).lower() if isinstance(value, bool) else value
         lines.append(f"| `{name}` | `{shown}` | `{ENVIRONMENT_PREFIX}{name.upper()}` | {reason_of(name)} |")
     return "\n".join([*lines, ""])
 
