@@ -1,5 +1,6 @@
 """Bodies: their shapes, their bounds, and one canonical form."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from folkmoot.model.body import (
     DATA_BYTES_MAX,
+    GROUP_NAME_CHARS_MAX,
     TEXT_CHARS_MAX,
+    TYPE_CHARS_MAX,
     USERS_PER_ENTRY_MAX,
     BodyInvalid,
     Created,
@@ -78,6 +81,42 @@ def test_bad_bodies_and_their_codes(kind: str, body: Any, code: str) -> None:
 def test_what_is_no_json_or_nested_too_deep(raw: bytes) -> None:
     with pytest.raises(BodyInvalid):
         parse_body("message", raw)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\\ud800"', b'"\\ud800\\u0041"', b'{"\xed\xa0\x80":1}', b"NaN",
+        b"1e999", b"1" * 5_000, b"01", b"[1,]", b"tru", b'"\x01"', b"\xef\xbb\xbf1", b'"a', b"{}{}",
+    ],
+)  # fmt: skip
+def test_data_that_some_parser_would_not_take_is_nobodys(data: bytes) -> None:
+    with pytest.raises(BodyInvalid) as raised:
+        parse_body("message", b'{"type":"t","data":' + data + b"}")
+    assert raised.value.code == "bad_body"
+
+
+@given(st.binary(max_size=40) | st.text(max_size=20).map(lambda text: f'"{text}"'.encode("utf-8", "surrogatepass")))
+def test_whatever_is_taken_as_data_can_be_read_by_everybody(data: bytes) -> None:
+    try:
+        parsed = parse_body("message", b'{"type":"t","data":' + data + b"}")
+    except BodyInvalid:
+        return
+    stored = canonical(parsed)
+    assert json.loads(stored.decode("utf-8"))["type"] == "t"
+    assert msgspec.json.decode(stored)["type"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("message", {"type": "t" * TYPE_CHARS_MAX}),
+        ("message", {"type": "t", "data": "x" * (DATA_BYTES_MAX - 2)}),
+        ("group.renamed", {"name": "x" * GROUP_NAME_CHARS_MAX}),
+    ],
+)
+def test_what_just_fits(kind: str, body: dict[str, Any]) -> None:
+    parse_body(kind, msgspec.json.encode(body))
 
 
 def test_the_same_request_has_the_same_bytes_however_it_was_written() -> None:

@@ -136,11 +136,13 @@ def _check_message(body: Message) -> None:
     if data and not body.type:
         raise BodyInvalid("bad_body", "data needs a type")
     if data:
-        # Stored as it came and read by others' parsers: it has to be JSON all the way down.
+        # Stored as it came, put into text frames, and read by others' parsers: what only some of them take would end the
+        # connections of a whole group again and again. So it has to be UTF-8, and JSON all the way down, to two of them.
         try:
-            json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise BodyInvalid("bad_body", "data is not JSON, or nested too deeply") from error
+            json.loads(data.decode("utf-8"))
+            msgspec.json.decode(data)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise BodyInvalid("bad_body", "data is not JSON in UTF-8, or nested too deeply") from error
 
 
 def _check_group_name(name: str) -> None:
