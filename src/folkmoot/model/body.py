@@ -136,8 +136,8 @@ def _check_message(body: Message) -> None:
     if data and not body.type:
         raise BodyInvalid("bad_body", "data needs a type")
     if data:
-        # Stored as it came, put into text frames, and read by others' parsers: what only some of them take would end the
-        # connections of a whole group again and again. So it has to be UTF-8, and JSON all the way down, to two of them.
+        # Stored as it came, put into text frames, and read by others' parsers: what only some of them take would end
+        # the connections of a whole group again and again. So it has to be UTF-8, and JSON all the way down, to two.
         try:
             json.loads(data.decode("utf-8"))
             msgspec.json.decode(data)
