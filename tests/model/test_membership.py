@@ -2,7 +2,7 @@
 
 import pytest
 
-from folkmoot.model.membership import Membership, Span, current, span_after, span_of, span_with, unread
+from folkmoot.model.membership import Membership, Span, current, span_after, span_of, unread
 
 STAYS = (Membership(3, 10, "member"), Membership(15, 20, "member"), Membership(25, None, "admin"))
 
@@ -33,13 +33,6 @@ def test_once_all_is_over_nothing_is_left() -> None:
 def test_what_one_membership_shows() -> None:
     assert span_of(STAYS[0], history_all=False) == Span(3, 10)
     assert span_of(STAYS[0], history_all=True) == Span(1, 10)
-
-
-def test_which_span_shows_an_entry() -> None:
-    assert span_with(STAYS, 12, history_all=False) is None
-    assert span_with(STAYS, 15, history_all=False) == Span(15, 20)
-    assert span_with(STAYS, 12, history_all=True) == Span(1, None)
-    assert span_with(STAYS[:2], 12, history_all=True) == Span(1, 20)
 
 
 def test_the_lasting_one() -> None:

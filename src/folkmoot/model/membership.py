@@ -46,16 +46,6 @@ def span_of(membership: Membership, *, history_all: bool) -> Span:
     return Span(1 if history_all else membership.join, membership.end)
 
 
-def span_with(memberships: Iterable[Membership], seq: int, *, history_all: bool) -> Span | None:
-    """The widest span in which these memberships show the entry `seq`, or None: the one door for every read."""
-    found = [s for s in (span_of(m, history_all=history_all) for m in memberships) if seq in s]
-    if not found:
-        return None
-    return Span(
-        min(s.first for s in found), None if any(s.last is None for s in found) else max(s.last or 0 for s in found)
-    )
-
-
 def span_after(memberships: Iterable[Membership], seq: int, *, history_all: bool) -> Span | None:
     """The span in which someone at position `seq` reads on, or None: nothing is left to receive.
 

@@ -144,7 +144,7 @@ def _forbidden(state: GroupState, send: Send, body: bodies.Body, members_max: in
         case bodies.Message() | bodies.Joined() | bodies.Created():
             return None
         case bodies.Left():
-            return _last_owner(state, send.sender, membership)
+            return _last_owner(state, membership)
         case bodies.RoleChanged(user=user, role=role):
             return _forbidden_role(state, membership, user, role)
         case bodies.Renamed():
@@ -192,7 +192,7 @@ def _forbidden_role(state: GroupState, membership: Membership, user: UserId, rol
     return None
 
 
-def _last_owner(state: GroupState, sender: UserId, membership: Membership) -> Refuse | None:
+def _last_owner(state: GroupState, membership: Membership) -> Refuse | None:
     if membership.role == OWNER and state.owners_count == 1 and state.members_count > 1:
         return Refuse("last_owner", "make someone else an owner first")
     return None
