@@ -11,6 +11,7 @@
 | `pointers.<partition of the user>` | gateway | delivery | PointerMoved |
 | `push.<edge>` | delivery | that gateway | Push: entries, heads, a hint or a pointer |
 | `recall.all` | a delivery that has begun | every gateway | Recall: announce again |
+| `standing.all` | the gateway where it was changed | every gateway | StandingMoved: look again at who may be here |
 """
 
 from typing import Final, TypeAlias
@@ -22,6 +23,7 @@ from folkmoot.model.ids import GroupId, UserId, partition_of
 from folkmoot.model.send import Send
 
 RECALL: Final = "recall.all"
+STANDING: Final = "standing.all"
 
 
 def submit(group: GroupId) -> str:
@@ -116,6 +118,16 @@ class Recall(msgspec.Struct, frozen=True, array_like=True):
     """A delivery with this incarnation asks for announcements."""
 
     incarnation: str
+
+
+class StandingMoved(msgspec.Struct, frozen=True, array_like=True):
+    """A user was signed out or deactivated, or an API key revoked: a connection of theirs may no longer be good.
+
+    To every gateway and not by the user's roster: it is rare, and has to arrive though a roster was lost.
+    """
+
+    user: UserId = ""
+    key: str = ""
 
 
 class Hint(msgspec.Struct, frozen=True, tag="hint", array_like=True):
