@@ -74,3 +74,12 @@ def test_what_is_not_allowed_is_refused(shell: "Shell") -> None:
 def test_a_word_that_is_none_of_the_choices_is_wrong_use(shell: "Shell") -> None:
     assert shell.as_user("user-1", "group", "create", "x", "--history", "some").status == 2
     assert shell.as_user("user-1", "group", "role", "x", "user-2", "king").status == 2
+
+
+def test_a_group_is_deleted_once_it_is_said_twice(shell: "Shell") -> None:
+    group = shell.ok("group", "create", "group seven", "--member", "user-2")
+    assert shell.as_user("user-2", "group", "delete", group, "--yes").status == 1
+    assert shell.as_user("user-1", "group", "delete", group).status == 1
+    assert group in shell.ok("group", "list")
+    assert shell.ok("group", "delete", group, "--yes") == "2"
+    assert group not in shell.ok("group", "list")

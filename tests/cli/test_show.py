@@ -31,6 +31,7 @@ def entry(kind: str, body: Any, sender: str = "ann") -> Received:
         ("member.role", {"user": "bob", "role": "admin"}, "* ann made bob admin"),
         ("member.joined", {}, "* ann joined"),
         ("member.left", {}, "* ann left"),
+        ("group.deleted", {}, "* ann deleted the group"),
         ("of.tomorrow", {"x": 1}, "* of.tomorrow"),
     ],
 )

@@ -239,6 +239,7 @@ def test_what_is_not_continued_is_stuck() -> None:
         (entry(5, kinds.REMOVED, bodies.Removed(user=ME)), None, "", ""),
         (entry(5, kinds.REMOVED, bodies.Removed(user="user-3")), 1, "", ""),
         (entry(5, kinds.LEFT, bodies.Left()), 1, "", ""),
+        (entry(5, kinds.DELETED, bodies.Deleted()), None, "", ""),
         (entry(5, kinds.ROLE, bodies.RoleChanged(user=ME, role="admin")), 1, "admin", ""),
         (entry(5, kinds.ADDED, bodies.Added(users=(ME, "user-3"))), 1, "", ""),
     ],

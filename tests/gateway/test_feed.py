@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from folkmoot.gateway.feed import Feed, FeedEnded, ended_user
+from folkmoot.gateway.feed import Feed, FeedEnded
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.model.entry import Entry, genesis, sealed
 from folkmoot.model.group import Head
@@ -174,6 +174,20 @@ def test_a_removed_member_gets_the_removal_and_nothing_after() -> None:
     asyncio.run(run())
 
 
+def test_a_deletion_is_written_to_everyone_and_everyone_goes() -> None:
+    async def run() -> None:
+        log = entries_of(3, {2: ("group.deleted", "a", {})})
+        feed = a_feed(LogStore(log), 1)
+        members = [FakeMember(user) for user in "abc"]
+        for member in members:
+            feed.add(member)
+        feed.push(log[1:2])
+        assert [(member.seqs(), member.removed_at) for member in members] == [([2], [2])] * 3
+        assert feed.members_count() == 0
+
+    asyncio.run(run())
+
+
 def test_an_entry_that_does_not_chain_ends_the_feed_at_its_last_good_position() -> None:
     async def run() -> None:
         log = entries_of(3)
@@ -237,8 +251,3 @@ def test_members_come_and_go_in_any_order_and_the_feed_knows_when_it_is_idle() -
         assert feed.members_count() == 0
 
     asyncio.run(run())
-
-
-def test_whose_membership_an_entry_ends() -> None:
-    log = entries_of(3, {1: ("member.removed", "u", {"user": "b"}), 2: ("member.left", "c", {})})
-    assert [ended_user(entry) for entry in log] == ["b", "c", None]

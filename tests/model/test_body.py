@@ -33,6 +33,7 @@ from folkmoot.model.entry import KINDS
         ("group.created", {"name": "g"}),
         ("group.created", {"name": "g", "history": "all", "entry": "open", "members": ["a", "b"]}),
         ("group.renamed", {"name": "g"}),
+        ("group.deleted", {}),
         ("member.joined", {}),
         ("member.added", {"users": [f"u{n}" for n in range(USERS_PER_ENTRY_MAX)]}),
         ("member.left", {}),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folkmoot.model.entry import Entry, genesis, sealed
-from folkmoot.model.fold import FoldError, changed_memberships, fold, fold_all, may_manage
+from folkmoot.model.fold import FoldError, changed_memberships, ends_for, fold, fold_all, may_manage
 from folkmoot.model.group import GroupState, empty_group
 from folkmoot.model.membership import Membership
 
@@ -26,6 +26,7 @@ requests = st.one_of(
         st.fixed_dictionaries({"users": st.lists(users, min_size=1, max_size=3, unique=True)}),
     ),
     st.tuples(st.just("member.left"), users, st.just({})),
+    st.tuples(st.just("group.deleted"), users, st.just({})),
     st.tuples(st.just("member.removed"), users, st.fixed_dictionaries({"user": users})),
     st.tuples(
         st.just("member.role"),
@@ -142,6 +143,29 @@ def test_an_erased_entry_moves_the_head_only() -> None:
     erased = msgspec.structs.replace(log[1], body=None, salt=None)
     state = fold(fold(EMPTY, log[0]), erased)
     assert (state.head.seq, state.head.messages, state.members_count) == (2, 1, 2)
+
+
+def test_a_deletion_ends_every_membership_and_shuts_the_door() -> None:
+    state = made(("member.left", "b", {}), ("member.added", "a", {"users": ["c"]}), ("group.deleted", "a", {}))
+    assert dict(state.memberships) == {
+        "a": (Membership(1, 4, "owner"),), "b": (Membership(1, 2, "member"),), "c": (Membership(3, 4, "member"),),
+    }  # fmt: skip
+    assert (state.members_count, state.owners_count, state.open) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender", "body", "ended"),
+    [
+        ("member.removed", "u", {"user": "b"}, {"b"}),
+        ("member.left", "c", {}, {"c"}),
+        ("group.deleted", "a", {}, {"a", "b", "c"}),
+        ("member.role", "a", {"user": "b", "role": "admin"}, set()),
+        ("message", "a", {"text": "x"}, set()),
+    ],
+)
+def test_whose_membership_an_entry_ends(kind: str, sender: str, body: dict[str, object], ended: set[str]) -> None:
+    entry = log_of([(kind, sender, body)])[1]
+    assert {user for user in "abc" if ends_for(entry, user)} == ended
 
 
 def test_who_manages() -> None:

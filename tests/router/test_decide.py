@@ -107,6 +107,7 @@ def test_a_message_is_appended_with_the_next_number_and_count(group: GroupState)
         (a_send(OWNER, "member.role", {"user": STRANGER, "role": "admin"}), Refuse("not_a_member")),
         (a_send(OWNER, "member.role", {"user": OWNER, "role": "member"}), Refuse("last_owner")),
         (a_send(OWNER, "member.left"), Refuse("last_owner", "make someone else an owner first")),
+        (a_send(ADMIN, "group.deleted"), Refuse("not_allowed", "only owners delete")),
         (a_send(MEMBER, SKIP), Refuse("skipped")),
     ],
 )
@@ -123,6 +124,7 @@ def test_what_is_not_appended(group: GroupState, send: Send, expected: Decision)
         a_send(OWNER, "member.removed", {"user": ADMIN}),
         a_send(OWNER, "member.role", {"user": MEMBER, "role": "owner"}),
         a_send(MEMBER, "member.left"),
+        a_send(OWNER, "group.deleted"),
         a_send(MEMBER, "message", {"type": "poll", "data": {"n": [1]}}),
     ],
 )

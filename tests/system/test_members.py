@@ -174,6 +174,36 @@ def test_a_removed_members_late_send_is_refused_and_stays_so_after_a_new_join(tm
     run(tmp_path, test)
 
 
+def test_a_deleted_group_ends_for_everyone_and_takes_nothing_more(tmp_path: Path) -> None:
+    async def test(server: Served) -> None:
+        kept = tmp_path / "away.db"
+        async with reader(server, "user-1") as owner, reader(server, "user-2") as other:
+            group = await owner.client.create_group("g", members=["user-2", "user-3"], entry="open")
+            async with reader(server, "user-3", kept) as away:
+                await away.until(lambda: away.seqs() == [1])
+            await owner.client.send(group, "last words")
+            with pytest.raises(SendRefused, match="not_allowed"):
+                await other.client.delete_group(group)
+            assert await owner.client.delete_group(group, send_id="delete") == 3
+            for device in (owner, other):
+                await device.until(lambda device=device: bool(device.told(ev.Ended)))  # type: ignore[misc]
+                assert device.seqs() == [1, 2, 3]
+                assert (await device.client.groups()).groups == []
+            # Who was away gets the rest up to and with the deletion, then `ended`.
+            async with reader(server, "user-3", kept) as back:
+                await back.until(lambda: bool(back.told(ev.Ended)))
+                assert back.seqs() == [2, 3]
+            wire = await server.client("user-2")
+            answer = await wire.asked("message", {"text": "late"}, "late", group=group, join=1)
+            assert (answer["t"], answer["code"]) == ("refused", "membership_over")
+            answer = await (await server.client("user-1")).asked("group.deleted", {}, "delete", group=group, join=1)
+            assert (answer["t"], answer["seq"]) == ("accepted", 3)
+            answer = await wire.asked("member.joined", {}, "again", group=group, join=0)
+            assert (answer["t"], answer["code"]) == ("undecided", "not_taken")
+
+    run(tmp_path, test)
+
+
 def test_a_server_set_back_in_time_resets_whoever_is_past_it_and_goes_on(tmp_path: Path) -> None:
     async def body() -> None:
         data, copy, port = tmp_path / "server", tmp_path / "copy", free_port()

@@ -190,6 +190,22 @@ def leave(
 
 
 @app.command()
+def delete(
+    group: Annotated[str, typer.Argument(help="The group's id, or the start of its name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = URL_DEFAULT,
+    token: Token = "",
+    token_file: TokenFile = None,
+    as_user: As = "",
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """End a group for all its members, for good. Only owners may."""
+    if not yes:
+        typer.confirm(f"Delete {group} for everyone? It cannot be undone", abort=True)
+    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.delete_group(g))
+
+
+@app.command()
 def join(
     group: Annotated[str, typer.Argument(help="An open group's id.")],
     url: Url = URL_DEFAULT,

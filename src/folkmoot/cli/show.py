@@ -47,6 +47,8 @@ def _said(entry: "Received") -> str:
             return f"* {entry.sender} made the group {body.get('name', '')!r}"
         case "group.renamed":
             return f"* {entry.sender} named the group {body.get('name', '')!r}"
+        case "group.deleted":
+            return f"* {entry.sender} deleted the group"
         case "member.added":
             return f"* {entry.sender} added {', '.join(body.get('users', []))}"
         case "member.removed":

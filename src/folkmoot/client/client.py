@@ -271,6 +271,10 @@ class Client:
     async def rename(self, group: GroupId, name: str, *, send_id: SendId | None = None) -> int:
         return await self._seq(self._put(group, kinds.RENAMED, bodies.Renamed(name=name), send_id))
 
+    async def delete_group(self, group: GroupId, *, send_id: SendId | None = None) -> int:
+        """End the group for all its members, for good. Only owners may."""
+        return await self._seq(self._put(group, kinds.DELETED, bodies.Deleted(), send_id))
+
     async def set_role(self, group: GroupId, user: UserId, role: Role, *, send_id: SendId | None = None) -> int:
         return await self._seq(self._put(group, kinds.ROLE, bodies.RoleChanged(user=user, role=role), send_id))
 

@@ -303,6 +303,8 @@ class Places:
             case bodies.Added(users=users) if user in users and not self._joins.get(group):
                 self.joined_at(group, seq)
                 place.role = "member"
+            case bodies.Deleted():
+                self._left(group, place, seq)
             case bodies.Left() if user == event.sender:
                 self._left(group, place, seq)
             case bodies.Removed(user=removed) if user == removed:

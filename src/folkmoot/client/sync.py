@@ -124,6 +124,9 @@ class SyncClient:
     def remove(self, group: GroupId, user: UserId, *, send_id: SendId | None = None) -> int:
         return self._wait(self._client.remove(group, user, send_id=send_id))
 
+    def delete_group(self, group: GroupId, *, send_id: SendId | None = None) -> int:
+        return self._wait(self._client.delete_group(group, send_id=send_id))
+
     def leave(self, group: GroupId, *, send_id: SendId | None = None) -> int:
         return self._wait(self._client.leave(group, send_id=send_id))
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from folkmoot.gateway.outlet import Outlet
-from folkmoot.model import body as bodies
 from folkmoot.model import entry as kinds
 from folkmoot.model.entry import Entry, follows
+from folkmoot.model.fold import ends_for
 from folkmoot.model.group import Head
 from folkmoot.model.ids import GroupId, UserId
 from folkmoot.model.membership import Span
@@ -19,6 +19,7 @@ from folkmoot.protocol.codec import entry_event
 FILL_PAGE_ENTRIES = 200
 FILL_PAGE_BYTES = 1_048_576
 FILL_RETRY_S = 0.2
+_ENDS = frozenset({kinds.LEFT, kinds.REMOVED, kinds.DELETED})
 
 
 class FeedEnded(Exception):
@@ -178,13 +179,12 @@ class Feed:
                 except Exception:
                     # A socket that is going away; its connection is told so itself. The others must not miss the entry.
                     self.write_errors += 1
-        if entry.kind == kinds.LEFT or entry.kind == kinds.REMOVED:
+        if entry.kind in _ENDS:
             self._let_go(entry)
         return True
 
     def _let_go(self, entry: Entry) -> None:
-        user = ended_user(entry)
-        gone = [m for lane in self._lanes.values() for m in lane.members if m.user == user]
+        gone = [m for lane in self._lanes.values() for m in lane.members if ends_for(entry, m.user)]
         for member in gone:
             self.remove(member)
             member.removed(self.group, entry.seq)
@@ -221,13 +221,3 @@ class Feed:
         moved, self._moved = self._moved, None
         if moved is not None and not moved.done():
             moved.set_result(None)
-
-
-def ended_user(entry: Entry) -> UserId | None:
-    """The user whose membership `entry` ends, or None."""
-    if entry.kind == kinds.LEFT:
-        return entry.sender
-    if entry.kind != kinds.REMOVED or entry.body is None:
-        return None
-    body = bodies.parse_body(entry.kind, entry.body)
-    return body.user if isinstance(body, bodies.Removed) else None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from folkmoot.gateway.feed import FeedEnded, ended_user
+from folkmoot.gateway.feed import FeedEnded
+from folkmoot.model.fold import ends_for
 from folkmoot.model.ids import GroupId
 from folkmoot.model.membership import Span, current, span_after, span_of
 from folkmoot.model.position import MARK_BYTES, Position, Standing, judge, position_at
@@ -309,7 +310,7 @@ class Follower:
         for entry in page:
             frames.append(connection.outlet.frame(connection.outlet.codec.encode(entry_event(entry))))
             place.epoch, place.seq, place.mark = entry.epoch, entry.seq, entry.hash[:MARK_BYTES]
-            if ended_user(entry) == connection.user:
+            if ends_for(entry, connection.user):
                 # Whatever was known of the memberships when this catch-up began, it stops at a removal.
                 over = True
                 break

@@ -40,6 +40,10 @@ class Renamed(_Body, frozen=True):
     name: str
 
 
+class Deleted(_Body, frozen=True):
+    pass
+
+
 class Joined(_Body, frozen=True):
     pass
 
@@ -61,12 +65,13 @@ class RoleChanged(_Body, frozen=True):
     role: Literal["owner", "admin", "member"]
 
 
-Body: TypeAlias = Message | Created | Renamed | Joined | Added | Left | Removed | RoleChanged
+Body: TypeAlias = Message | Created | Renamed | Deleted | Joined | Added | Left | Removed | RoleChanged
 
 _TYPES: Final[dict[str, type[Body]]] = {
     kinds.MESSAGE: Message,
     kinds.CREATED: Created,
     kinds.RENAMED: Renamed,
+    kinds.DELETED: Deleted,
     kinds.JOINED: Joined,
     kinds.ADDED: Added,
     kinds.LEFT: Left,
@@ -119,7 +124,7 @@ def _check(body: Body) -> None:
             _check_users(body.users)
         case Removed() | RoleChanged():
             _check_users((body.user,))
-        case Joined() | Left():
+        case Deleted() | Joined() | Left():
             pass
 
 

@@ -11,13 +11,14 @@ from folkmoot.model.ids import DeviceId, GroupId, SendId, UserId
 
 CREATED: Final = "group.created"
 RENAMED: Final = "group.renamed"
+DELETED: Final = "group.deleted"
 MESSAGE: Final = "message"
 JOINED: Final = "member.joined"
 ADDED: Final = "member.added"
 LEFT: Final = "member.left"
 REMOVED: Final = "member.removed"
 ROLE: Final = "member.role"
-KINDS: Final = frozenset({CREATED, RENAMED, MESSAGE, JOINED, ADDED, LEFT, REMOVED, ROLE})
+KINDS: Final = frozenset({CREATED, RENAMED, DELETED, MESSAGE, JOINED, ADDED, LEFT, REMOVED, ROLE})
 
 SALT_BYTES: Final = 16
 

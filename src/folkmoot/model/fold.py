@@ -38,6 +38,9 @@ def fold(state: GroupState, entry: Entry) -> GroupState:
         )
     if isinstance(body, bodies.Renamed):
         return msgspec.structs.replace(state, name=body.name)
+    if isinstance(body, bodies.Deleted):
+        # Nobody is a member any more, and nobody can become one: this is the end of the log.
+        return msgspec.structs.replace(state, open=False)
     return state
 
 
@@ -63,6 +66,9 @@ def changed_memberships(state: GroupState, entry: Entry) -> dict[UserId, Members
         case bodies.Added(users=users):
             # Who is a member already keeps that membership: the entry adds the others.
             changes = {user: Membership(entry.seq, None, MEMBER) for user in users if not state.membership(user)}
+        case bodies.Deleted():
+            for user in state.memberships:
+                _end(state, user, entry.seq, changes)
         case bodies.Left():
             _end(state, entry.sender, entry.seq, changes)
         case bodies.Removed(user=user):
@@ -73,6 +79,19 @@ def changed_memberships(state: GroupState, entry: Entry) -> dict[UserId, Members
         case _:
             pass
     return changes
+
+
+def ends_for(entry: Entry, user: UserId) -> bool:
+    """Whether `entry` ends the membership of `user`, who has one."""
+    match _body_of(entry):
+        case bodies.Deleted():
+            return True
+        case bodies.Left():
+            return entry.sender == user
+        case bodies.Removed(user=removed):
+            return removed == user
+        case _:
+            return False
 
 
 def may_manage(role: str) -> bool:

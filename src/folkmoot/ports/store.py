@@ -130,6 +130,12 @@ class Store(Protocol):
     async def heads(self, groups: Sequence[GroupId]) -> dict[GroupId, Head]:
         """The heads of those of `groups` (at most 1,000) that exist. Raises StoreAway."""
 
+    async def last_times(self, groups: Sequence[GroupId]) -> dict[GroupId, int]:
+        """When (`time_ms`) the entry at the head was appended, of those of `groups` (at most 1,000) that exist.
+
+        Raises StoreAway.
+        """
+
     async def view(self, group: GroupId, user: UserId) -> GroupView | None:
         """The group as `user` may be told of it, None where it does not exist. Raises StoreAway."""
 

@@ -149,6 +149,8 @@ def _forbidden(state: GroupState, send: Send, body: bodies.Body, members_max: in
             return _forbidden_role(state, membership, user, role)
         case bodies.Renamed():
             return None if may_manage(membership.role) else Refuse("not_allowed", "only admins and owners rename")
+        case bodies.Deleted():
+            return None if membership.role == OWNER else Refuse("not_allowed", "only owners delete")
         case bodies.Added(users=users):
             return _forbidden_add(state, membership, users, members_max)
         case bodies.Removed(user=user):

@@ -135,6 +135,7 @@ async def a_group_that_was_never_written_to_does_not_exist(harness: StoreHarness
     group = group_id(OWNER, "nothing")
     assert await store.head(group) is None
     assert await store.heads([group]) == {}
+    assert await store.last_times([group]) == {}
     assert await store.view(group, OWNER) is None
     assert await store.mark(group, 0) is None
     assert await store.outcomes(group, [(OWNER, "x")]) == {}
@@ -421,6 +422,24 @@ async def memberships_and_lists_follow_the_log(harness: StoreHarness) -> None:
 
 
 @_check
+async def a_deleted_group_keeps_its_log_and_has_no_members(harness: StoreHarness) -> None:
+    author = await _made(harness, OTHER, entry="open")
+    await author.say("last words")
+    await author.ask(author.a_send("d", kind="group.deleted"))
+    for restarted in (False, True):
+        if restarted:
+            await harness.crash()
+            author.store = await harness.open()
+        state = await author.store.state(author.group)
+        assert (state.members_count, state.owners_count, state.open) == (0, 0, False)
+        assert dict(state.memberships) == {OWNER: (Membership(1, 3, "owner"),), OTHER: (Membership(1, 3, "member"),)}
+        assert [entry.seq for entry in await author.log()] == [1, 2, 3]
+        assert await author.store.members(author.group, after="", rows_max=10) == []
+        for user in (OWNER, OTHER):
+            assert await author.store.groups_of(user, after="", rows_max=10) == []
+
+
+@_check
 async def lists_come_in_pages_in_the_order_of_their_names(harness: StoreHarness) -> None:
     store = await harness.open()
     groups: list[GroupId] = []
@@ -446,6 +465,7 @@ async def lists_come_in_pages_in_the_order_of_their_names(harness: StoreHarness)
     assert users == sorted([OWNER, *(f"u{k:02}" for k in range(20))])
     heads = await store.heads([*groups, "gnone"])
     assert set(heads) == set(groups)
+    assert await store.last_times([odd.group, "gnone"]) == {odd.group: (await odd.log())[-1].time_ms}
 
 
 @_check

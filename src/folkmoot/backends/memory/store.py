@@ -55,6 +55,12 @@ class MemoryStore:
         self._check()
         return {g: held.state.head for g in groups if (held := self._groups.get(g)) is not None and held.entries}
 
+    async def last_times(self, groups: Sequence[GroupId]) -> dict[GroupId, int]:
+        self._check()
+        return {
+            g: held.entries[-1].time_ms for g in groups if (held := self._groups.get(g)) is not None and held.entries
+        }
+
     async def view(self, group: GroupId, user: UserId) -> GroupView | None:
         self._check()
         held = self._groups.get(group)

@@ -121,6 +121,15 @@ class SqliteStore:
 
         return await self._read(read)
 
+    async def last_times(self, groups: Sequence[GroupId]) -> dict[GroupId, int]:
+        sql = "SELECT e.time_ms FROM groups g JOIN entries e ON e.group_no = g.no AND e.seq = g.seq WHERE g.id = ?"
+
+        def read(database: apsw.Connection) -> dict[GroupId, int]:
+            rows = ((group, database.execute(sql, (group,)).fetchone()) for group in groups)
+            return {group: row[0] for group, row in rows if row is not None}
+
+        return await self._read(read)
+
     async def view(self, group: GroupId, user: UserId) -> GroupView | None:
         def read(database: apsw.Connection) -> GroupView | None:
             row = _group_row(database, group)
