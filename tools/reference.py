@@ -89,11 +89,13 @@ def settings_page() -> str:
 
 
 def metrics_page() -> str:
-    lines = ["# Metrics", "", MADE, "", "Read at `/metrics`.", "", "| metric | kind | meaning |", "| --- | --- | --- |"]
+    lines = ["# Metrics", "", MADE, "", "Read at `/metrics`; [what to watch](../how-to/watch.md) says what for.", ""]
+    lines += ["| metric | kind | meaning |", "| --- | --- | --- |"]
     for measure in MEASURES:
-        total = "_total" if measure.kind == "counter" else ""
+        name = measure.full_name if measure.kind == "histogram" else measure.series[0]
         label = f"{{{measure.label}}}" if measure.label else ""
-        lines.append(f"| `{measure.full_name}{total}{label}` | {measure.kind} | {measure.meaning} |")
+        bounds = f" (bounds: {', '.join(f'{bound:g}' for bound in measure.bounds)})" if measure.bounds else ""
+        lines.append(f"| `{name}{label}` | {measure.kind} | {measure.meaning}{bounds} |")
     return "\n".join([*lines, ""])
 
 

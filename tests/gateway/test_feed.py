@@ -227,7 +227,7 @@ def test_a_socket_that_raises_costs_the_others_nothing() -> None:
         feed.add(good)
         feed.push(log[1:])
         assert good.seqs() == [2]
-        assert feed.write_errors == 1
+        assert feed.tally.write_errors == 1
 
     asyncio.run(run())
 

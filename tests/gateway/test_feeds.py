@@ -101,7 +101,7 @@ def test_comparing_with_the_store_fills_a_feed_that_nobody_told() -> None:
         await bench.author.say("b", "c")
         await bench.feeds.sweep(duration_s=0)
         await feed.bring_to(4)
-        assert (feed.seq, feed.filled) == (4, 2)
+        assert (feed.seq, feed.tally.filled) == (4, 2)
 
     run(test)
 

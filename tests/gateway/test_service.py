@@ -105,11 +105,38 @@ def test_a_delivery_that_begins_anew_knows_everyone_again() -> None:
     an_edge(test)
 
 
+def test_what_waits_and_what_is_behind_can_be_seen() -> None:
+    async def test(edge: Edge, bus: LossyBus) -> None:
+        owner, other, group = await two_members(edge)
+        other.outlet.stop_reading(high_water_bytes=300)
+        for n in range(4):
+            await owner.asked(group, "message", {"text": "x" * 200}, f"s{n}")
+        await owner.until(lambda: owner.seqs(group)[-1:] == [5])
+        await owner.until(lambda: edge.gateway.fell_behind == 1)
+        counts = edge.gateway.statistics()
+        assert counts["slow_readers"] == 1
+        assert 300 < counts["buffered_bytes"] == counts["buffered_bytes_largest"]
+        assert (counts["feeds_behind"], counts["lag_entries"]) == (0, 0)
+        edge.gateway.feeds.get(group).heard_head(9)  # type: ignore[union-attr]
+        counts = edge.gateway.statistics()
+        assert (counts["feeds_behind"], counts["lag_entries"]) == (1, 4)
+
+    an_edge(test)
+
+
 def test_what_is_counted() -> None:
     async def test(edge: Edge, bus: LossyBus) -> None:
-        owner, other, _ = await two_members(edge)
+        owner, other, group = await two_members(edge)
         counts = edge.gateway.statistics()
         assert (counts["connections"], counts["users"], counts["feeds"]) == (2, 2, 1)
+        assert (counts["sends"], counts["answers_accepted"], counts["deliveries"]) == (1, 1, 0)
+        await owner.asked(group, "message", {"text": "a"}, "a")
+        await other.until(lambda: other.seqs(group)[-1:] == [2])
+        counts, times = edge.gateway.statistics(), edge.gateway.histograms()
+        assert (counts["sends"], counts["answers_accepted"], counts["deliveries"]) == (2, 2, 2)
+        assert times["accepted_seconds"].count == 2
+        assert times["pushed_seconds"].count == 1
+        assert edge.router.histograms()["batch_entries"].counts[0] == edge.router.statistics()["batches"] == 2
         other.drop()
         owner.connection.end("idle")
         counts = edge.gateway.statistics()

@@ -23,7 +23,7 @@ def test_roles_are_built_from_settings_and_start_and_stop(tmp_path: Path) -> Non
         roles = build_roles(settings, store, build_bus(settings), SystemClock(), SystemChance())
         assert roles.gateway.settings.sends_per_s == 7
         await roles.start()
-        assert set(roles.statistics()) == {"gateway", "router", "delivery", "store"}
+        assert set(roles.statistics()) == {"gateway", "router", "delivery", "bus", "store"}
         with pytest.raises(StoreInUse):
             await open_store(settings, SystemClock())
         await roles.stop()

@@ -11,11 +11,11 @@ from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.model.group import Head
-from folkmoot.model.ids import group_id
+from folkmoot.model.ids import GroupId, group_id
 from folkmoot.model.send import SKIP, Send
 from folkmoot.ports import subjects
 from folkmoot.ports.clock import SystemChance, SystemClock
-from folkmoot.ports.store import StoreAway, StoreUnknown, Write
+from folkmoot.ports.store import Mark, StoreAway, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Stored, Submit
 from folkmoot.router.service import Router, RouterSettings
 
@@ -35,6 +35,11 @@ class TroubledStore(MemoryStore):
     """A memory store whose next appends fail as they are told to."""
 
     troubles: list[str]
+    looked: asyncio.Event
+
+    async def mark(self, group: GroupId, seq: int) -> Mark | None:
+        self.looked.set()
+        return await super().mark(group, seq)
 
     async def append(self, write: Write) -> Head:
         trouble = self.troubles.pop(0) if self.troubles else ""
@@ -54,6 +59,7 @@ class Bench:
     def __init__(self, disk: Disk, *, bucket_size: int = 8, **settings: Any) -> None:
         self.store = TroubledStore(disk, bucket_size=bucket_size)
         self.store.troubles = []
+        self.store.looked = asyncio.Event()
         self.bus = MemoryBus()
         self.router = Router(self.store, self.bus, SystemClock(), SystemChance(), RouterSettings(**settings))
         self.published: list[int] = []
@@ -211,6 +217,34 @@ def test_moved_heads_are_repeated() -> None:
                 await told.wait()
 
     run(test, heads_interval_s=0.01)
+
+
+def test_groups_in_use_are_compared_with_their_logs() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.ask(a_send("x"))
+        async with asyncio.timeout(5):
+            for _ in range(2):  # By the second look the first has been counted.
+                bench.store.looked.clear()
+                await bench.store.looked.wait()
+        assert bench.router.statistics()["audited"] >= 1
+        assert bench.router.statistics()["drift"] == 0
+
+    run(test, audit_interval_s=0.001)
+
+
+def test_what_is_published_says_when_the_first_of_its_sends_came() -> None:
+    async def test(bench: Bench) -> None:
+        stored: list[Stored] = []
+        bench.bus.subscribe("entries.*", lambda raw, _: stored.append(msgspec.msgpack.decode(raw, type=Stored)))
+        sends = [Submit(a_send(f"s{n}"), 1_000 - n) for n in range(3)]
+        asked = (bench.bus.request(subjects.submit(GROUP), msgspec.msgpack.encode(s), timeout_s=10) for s in sends)
+        await asyncio.gather(*asked)
+        await asyncio.sleep(0)
+        assert min(batch.submitted_ms for batch in stored) == 998
+        assert bench.router.histograms()["batch_entries"].total == 1 + 3
+        assert bench.router.histograms()["append_seconds"].count == bench.router.statistics()["batches"]
+
+    run(test)
 
 
 def test_stopping_answers_what_was_taken() -> None:

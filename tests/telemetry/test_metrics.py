@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import SqliteStore
+from folkmoot.model.histogram import SECONDS, Histogram
 from folkmoot.node.config import load_settings
 from folkmoot.node.wiring import build_roles, open_store
 from folkmoot.ports.clock import SystemChance, SystemClock
@@ -42,6 +44,19 @@ def test_a_role_that_is_not_in_this_process_has_no_figures() -> None:
     assert not any(name.startswith(("folkmoot_store", "folkmoot_delivery")) for name in names)
 
 
+def test_a_histogram_has_buckets_that_rise_a_count_and_a_sum() -> None:
+    appended = Histogram(SECONDS)
+    for value in (0.0004, 0.003, 0.003, 60.0):
+        appended.observe(value)
+    found = read({"router": {"append_seconds": appended}})
+    name = "folkmoot_router_append_seconds"
+    assert found[f"{name}_bucket{{le=0.001}}"] == 1
+    assert found[f"{name}_bucket{{le=0.005}}"] == 3
+    assert found[f"{name}_bucket{{le=10.0}}"] == 3
+    assert found[f"{name}_bucket{{le=+Inf}}"] == found[f"{name}_count"] == 4
+    assert found[f"{name}_sum"] == pytest.approx(60.0064)
+
+
 def test_the_process_itself_is_measured() -> None:
     found = read({})
     assert found["process_resident_memory_bytes"] > 1_000_000
@@ -66,5 +81,15 @@ def test_everything_that_the_roles_count_is_in_the_table_and_nothing_else(tmp_pa
             await store.close()
 
     statistics = asyncio.run(counted())
+    labelled = tuple(f"{m.role} {m.name}_" for m in MEASURES if m.label)
     given = {(role, name) for role, figures in statistics.items() for name in figures}
-    assert given == {(m.role, m.name) for m in MEASURES if not m.label}
+    plain = {(role, name) for role, name in given if not f"{role} {name}".startswith(labelled)}
+    assert plain == {(m.role, m.name) for m in MEASURES if not m.label}
+    assert {name for role, name in given - plain if role == "gateway"} == {
+        f"answers_{outcome}" for outcome in ("accepted", "refused", "undecided")
+    }
+    for measure in MEASURES:
+        figure = statistics[measure.role].get(measure.name)
+        assert isinstance(figure, Histogram) == (measure.kind == "histogram"), measure.full_name
+        if isinstance(figure, Histogram):
+            assert figure.bounds == measure.bounds, measure.full_name

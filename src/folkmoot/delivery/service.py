@@ -69,7 +69,15 @@ class Delivery:
 
     def statistics(self) -> dict[str, int]:
         groups, users, edges = self._rosters.counts()
-        return {"groups": groups, "users": users, "edges": edges, "pushes": self.pushes}
+        return {
+            "groups": groups,
+            "users": users,
+            "edges": edges,
+            "pushes": self.pushes,
+            "comparisons": len(self._tasks),
+            "comparisons_max": COMPARISONS_MAX,
+            "skipped_comparisons": self.skipped_comparisons,
+        }
 
     def _begin(self) -> None:
         """Start another incarnation: whatever was missed, edges tell again where their feeds stand."""

@@ -39,6 +39,18 @@ class Member(Protocol):
         """The feed broke at `position` and has let go."""
 
 
+class Tally:
+    """What all feeds of an edge count together: a feed may be gone before anyone asks."""
+
+    __slots__ = ("deliveries", "filled", "filling", "write_errors")
+
+    def __init__(self) -> None:
+        self.deliveries = 0
+        self.filled = 0
+        self.filling: set[Feed] = set()
+        self.write_errors = 0
+
+
 class _Lane:
     """The members who get the same bytes: one frame an entry for all of them."""
 
@@ -69,7 +81,14 @@ class _Lane:
 class Feed:
     """One group on this edge: takes entries in order, fills gaps from the store, writes each once to everyone."""
 
-    def __init__(self, group: GroupId, store: Store, clock: Clock, on_end: Callable[["Feed"], None]) -> None:
+    def __init__(
+        self,
+        group: GroupId,
+        store: Store,
+        clock: Clock,
+        on_end: Callable[["Feed"], None],
+        tally: Tally | None = None,
+    ) -> None:
         self.group = group
         self.epoch = 0
         self.seq = -1
@@ -78,8 +97,7 @@ class Feed:
         self.live = False
         self.dead = False
         self.idle_since_s: float | None = clock.monotonic_s()
-        self.filled = 0
-        self.write_errors = 0
+        self.tally = tally or Tally()
         self._store = store
         self._clock = clock
         self._on_end = on_end
@@ -91,6 +109,11 @@ class Feed:
     @property
     def position(self) -> Position:
         return position_at(self.epoch, self.seq, self.hash)
+
+    @property
+    def lag(self) -> int:
+        """By how many entries the feed is behind what it has heard of."""
+        return max(0, self._target - self.seq)
 
     def start(self, head: Head) -> None:
         """Begin at the store's head; what was pushed meanwhile is filled in."""
@@ -155,6 +178,8 @@ class Feed:
         lanes, self._lanes = self._lanes, {}
         if self._fill_task is not None:
             self._fill_task.cancel()
+        # A task cancelled before its first step never comes to its own end.
+        self.tally.filling.discard(self)
         self._wake()
         self._on_end(self)
         for lane in lanes.values():
@@ -171,14 +196,16 @@ class Feed:
             return False
         self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
         event = entry_event(entry)
+        tally = self.tally
         for lane in self._lanes.values():
+            tally.deliveries += len(lane.writes)
             frame = lane.frame(lane.codec.encode(event))
             for write in lane.writes:
                 try:
                     write(frame)
                 except Exception:
                     # A socket that is going away; its connection is told so itself. The others must not miss the entry.
-                    self.write_errors += 1
+                    tally.write_errors += 1
         if entry.kind in _ENDS:
             self._let_go(entry)
         return True
@@ -193,6 +220,7 @@ class Feed:
         self._target = max(self._target, target)
         if self._fill_task is None and self.live:
             self._fill_task = asyncio.create_task(self._fill_from_store())
+            self.tally.filling.add(self)
 
     async def _fill_from_store(self) -> None:
         try:
@@ -210,12 +238,13 @@ class Feed:
                     self.end()
                     return
                 for entry in page:
-                    self.filled += 1
+                    self.tally.filled += 1
                     if not self._take(entry):
                         return
                 self._wake()
         finally:
             self._fill_task = None
+            self.tally.filling.discard(self)
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, None

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Iterable
 
 import msgspec
 
-from folkmoot.gateway.feed import Feed, FeedEnded
+from folkmoot.gateway.feed import Feed, FeedEnded, Tally
 from folkmoot.model.ids import GroupId, partition_of
 from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, BusClosed, NoAnswer
@@ -36,6 +36,7 @@ class Feeds:
         self._unacknowledged: set[GroupId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.broken = 0
+        self.tally = Tally()
 
     def get(self, group: GroupId) -> Feed | None:
         return self._feeds.get(group)
@@ -102,7 +103,7 @@ class Feeds:
             feed.end()
 
     async def _open(self, group: GroupId) -> Feed:
-        feed = Feed(group, self._store, self._clock, self._forget)
+        feed = Feed(group, self._store, self._clock, self._forget, self.tally)
         self._feeds[group] = feed
         try:
             # Announced first, the head read after: what is stored between the two is pushed, and so not missed.

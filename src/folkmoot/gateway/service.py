@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 import msgspec
 
 from folkmoot.gateway.connection import Connection
+from folkmoot.gateway.feed import Feed
 from folkmoot.gateway.feeds import Feeds
 from folkmoot.gateway.identity import Identity, Verifier
 from folkmoot.gateway.outlet import Outlet
@@ -16,6 +17,7 @@ from folkmoot.gateway.presence import Presence
 from folkmoot.gateway.queries import Queries
 from folkmoot.gateway.submit import Submitter
 from folkmoot.gateway.wheel import Wheel
+from folkmoot.model.histogram import SECONDS, Histogram
 from folkmoot.model.ids import UserId
 from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, Reply, Subscription
@@ -68,12 +70,13 @@ class Gateway:
         self.presence = Presence(self.edge, bus)
         self.queries = Queries(store)
         self.pointers = Pointers(store, bus)
-        self.submitter = Submitter(bus, ask_again_s=self.settings.ask_again_s, asks_max=self.settings.asks_max)
+        self.submitter = Submitter(bus, clock, ask_again_s=self.settings.ask_again_s, asks_max=self.settings.asks_max)
         self.reading = asyncio.Semaphore(self.settings.reads_at_once_max)
         self.draining = False
         self.resets = 0
         self.fell_behind = 0
         self.caught_up = 0
+        self.pushed_s = Histogram(SECONDS)
         self._bus = bus
         self._chance = chance
         self._verifier = verifier
@@ -154,17 +157,33 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     def statistics(self) -> dict[str, int]:
+        """What is counted as it happens, and what is looked at now: two figures of each socket, for all of them."""
+        tally, submitter = self.feeds.tally, self.submitter
+        buffered = [connection.outlet.buffered() for connection in self._connections]
         return {
             "connections": len(self._connections),
             "users": len(self._of_user),
+            "sends": submitter.sends,
+            **{f"answers_{outcome}": count for outcome, count in submitter.outcomes.items()},
+            "deliveries": tally.deliveries,
+            "write_errors": tally.write_errors,
             "feeds": self.feeds.count(),
+            "feeds_behind": len(tally.filling),
+            "lag_entries": sum(feed.lag for feed in tally.filling),
+            "feeds_filled": tally.filled,
             "feeds_broken": self.feeds.broken,
             "resets": self.resets,
             "fell_behind": self.fell_behind,
             "caught_up": self.caught_up,
-            "no_answer": self.submitter.no_answer,
+            "slow_readers": sum(connection.is_paused for connection in self._connections),
+            "buffered_bytes": sum(buffered),
+            "buffered_bytes_largest": max(buffered, default=0),
+            "no_answer": submitter.no_answer,
             **{f"ended_{code}": count for code, count in sorted(self._ends.items())},
         }
+
+    def histograms(self) -> dict[str, Histogram]:
+        return {"accepted_seconds": self.submitter.accepted_s, "pushed_seconds": self.pushed_s}
 
     def _on_push(self, message: bytes, reply: Reply | None) -> None:
         push = _PUSH.decode(message)
@@ -172,7 +191,7 @@ class Gateway:
             case Stored():
                 feed = self.feeds.get(push.group)
                 if feed is not None and push.entries:
-                    feed.push(push.entries)
+                    self._push(feed, push)
             case Heads():
                 for group, seq in push.heads.items():
                     feed = self.feeds.get(group)
@@ -184,6 +203,13 @@ class Gateway:
                         connection.added(push.group)
             case PointerMoved():
                 self._tell_pointer(push)
+
+    def _push(self, feed: Feed, stored: Stored) -> None:
+        before = feed.seq
+        feed.push(stored.entries)
+        # Old entries, and those of a feed that is being filled, were not written now.
+        if stored.submitted_ms and feed.seq != before:
+            self.pushed_s.observe((self.clock.wall_ms() - stored.submitted_ms) / 1_000)
 
     def _tell_pointer(self, moved: PointerMoved) -> None:
         feed = self.feeds.get(moved.group)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from folkmoot.model.histogram import SECONDS, Histogram
 from folkmoot.model.send import Send
 from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, BusClosed, NoAnswer
+from folkmoot.ports.clock import Clock
 from folkmoot.ports.subjects import Answer, Submit
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -17,16 +19,22 @@ _ANSWER = msgspec.msgpack.Decoder(Answer)
 class Submitter:
     """Requests on the bus, bounded a connection by its window of unanswered sends."""
 
-    def __init__(self, bus: Bus, *, ask_again_s: float, asks_max: int) -> None:
+    def __init__(self, bus: Bus, clock: Clock, *, ask_again_s: float, asks_max: int) -> None:
         self._bus = bus
+        self._clock = clock
         self._ask_again_s = ask_again_s
         self._asks_max = asks_max
         self._tasks: set[asyncio.Task[None]] = set()
+        self.sends = 0
         self.no_answer = 0
+        self.outcomes = {"accepted": 0, "refused": 0, "undecided": 0}
+        self.accepted_s = Histogram(SECONDS)
 
     def submit(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
         """Ask; `on_answer` is called once, with the router's answer or `no_answer`."""
-        task = asyncio.create_task(self._ask(send, on_answer))
+        self.sends += 1
+        submit = Submit(send, self._clock.wall_ms())
+        task = asyncio.create_task(self._ask(submit, on_answer, self._clock.monotonic_s()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -40,8 +48,16 @@ class Submitter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _ask(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
-        subject, message = subjects.submit(send.group), _ENCODER.encode(Submit(send))
+    async def _ask(self, submit: Submit, on_answer: Callable[[Answer], None], begun_s: float) -> None:
+        answer = await self._answer(submit)
+        on_answer(answer)
+        self.outcomes["accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"] += 1
+        if answer.seq is not None:
+            self.accepted_s.observe(self._clock.monotonic_s() - begun_s)
+
+    async def _answer(self, submit: Submit) -> Answer:
+        send = submit.send
+        subject, message = subjects.submit(send.group), _ENCODER.encode(submit)
         for _ in range(self._asks_max):
             try:
                 raw = await self._bus.request(subject, message, timeout_s=self._ask_again_s)
@@ -49,7 +65,6 @@ class Submitter:
                 continue
             except BusClosed:
                 break
-            on_answer(_ANSWER.decode(raw))
-            return
+            return _ANSWER.decode(raw)
         self.no_answer += 1
-        on_answer(Answer(send.group, send.send_id, code="no_answer", retry_after_ms=1_000))
+        return Answer(send.group, send.send_id, code="no_answer", retry_after_ms=1_000)

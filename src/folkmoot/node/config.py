@@ -93,6 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sweep_interval_s: Annotated[
         float, _reason("How often everything is compared with the store: the bound on 'eventually'.", gt=0)
     ] = 300.0
+    audit_interval_s: Annotated[
+        float, _reason("How often one of the groups in use has its counts compared with its log: a few reads.", gt=0)
+    ] = 10.0
     drain_spread_s: Annotated[
         float, _reason("Over how long clients are told to come back when the server stops.", ge=0)
     ] = 5.0

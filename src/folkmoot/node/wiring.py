@@ -1,5 +1,6 @@
 """The only file that picks backends and builds roles: one process, from its settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,8 @@ from folkmoot.delivery.service import Delivery, DeliverySettings
 from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, secret_of
 from folkmoot.gateway.service import Gateway, GatewaySettings
 from folkmoot.gateway.wheel import Wheel
+from folkmoot.model.histogram import Histogram
 from folkmoot.node.config import Settings, SettingsError
-from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.router.service import FailPoint, Router, RouterSettings
 
@@ -22,7 +23,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one process that does not listen on a port."""
 
     store: SqliteStore
-    bus: Bus
+    bus: MemoryBus
     router: Router
     delivery: Delivery
     gateway: Gateway
@@ -41,12 +42,13 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         await self.bus.close()
         await self.store.close()
 
-    def statistics(self) -> dict[str, dict[str, int]]:
+    def statistics(self) -> Mapping[str, Mapping[str, int | Histogram]]:
         return {
-            "gateway": self.gateway.statistics(),
-            "router": self.router.statistics(),
+            "gateway": {**self.gateway.statistics(), **self.gateway.histograms()},
+            "router": {**self.router.statistics(), **self.router.histograms()},
             "delivery": self.delivery.statistics(),
-            "store": self.store.statistics(),
+            "bus": self.bus.statistics(),
+            "store": {**self.store.statistics(), **self.store.histograms()},
         }
 
 
@@ -62,7 +64,12 @@ async def open_store(settings: Settings, clock: Clock) -> SqliteStore:
 
 
 def build_roles(
-    settings: Settings, store: SqliteStore, bus: Bus, clock: Clock, chance: Chance, fail_point: FailPoint | None = None
+    settings: Settings,
+    store: SqliteStore,
+    bus: MemoryBus,
+    clock: Clock,
+    chance: Chance,
+    fail_point: FailPoint | None = None,
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
     verifier = Verifier(token_keys(settings))
@@ -77,6 +84,7 @@ def build_roles(
             refusals_per_minute=settings.refusals_per_minute,
             members_max=settings.members_max,
             heads_interval_s=settings.heads_interval_s,
+            audit_interval_s=settings.audit_interval_s,
         ),
         fail_point=fail_point,
     )

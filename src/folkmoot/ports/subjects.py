@@ -59,9 +59,10 @@ def push(edge: str) -> str:
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True):
-    """A send, as a gateway has checked it."""
+    """A send, as a gateway has checked it, and when it came: the wall clock there, 0 where nobody noted it."""
 
     send: Send
+    submitted_ms: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -77,10 +78,14 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stored(msgspec.Struct, frozen=True, tag="entries", array_like=True):
-    """Entries of one group that have been appended, in order and without a gap."""
+    """Entries of one group that have been appended, in order and without a gap.
+
+    `submitted_ms` is when the first of the sends that made them came to its gateway, by the clock there; 0: unknown.
+    """
 
     group: GroupId
     entries: list[Entry]
+    submitted_ms: int = 0
 
 
 class Heads(msgspec.Struct, frozen=True, tag="heads", array_like=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from folkmoot.model.entry import SALT_BYTES
 from folkmoot.model.group import GroupState
+from folkmoot.model.histogram import SECONDS, SIZES, Histogram
 from folkmoot.model.ids import GroupId, partition_of
 from folkmoot.model.send import Outcome, Send, SendKey
 from folkmoot.ports import subjects
@@ -17,6 +18,7 @@ from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Conflict, Store, StoreAway, StoreFull, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Heads, Stored, Submit
+from folkmoot.router.audit import Audit
 from folkmoot.router.batch import Batch, Rules, decide_batch, keys_of
 from folkmoot.router.refresh import refreshed
 from folkmoot.router.refusals import RefusalBudget
@@ -45,6 +47,7 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
     refusals_per_minute: int = 10
     members_max: int = 100_000
     heads_interval_s: float = 1.0
+    audit_interval_s: float = 10.0
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -79,7 +82,8 @@ class Router:
         self._states: OrderedDict[GroupId, GroupState] = OrderedDict()
         self._moved: OrderedDict[GroupId, tuple[int, float]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heads_task: asyncio.Task[None] | None = None
+        self._audit = Audit(store, chance)
+        self._lasting: list[asyncio.Task[None]] = []
         self._subscription: Subscription | None = None
         self.appended = 0
         self.refused = 0
@@ -87,11 +91,13 @@ class Router:
         self.conflicts = 0
         self.unknown = 0
         self.overflowed = 0
+        self.batch_entries = Histogram(SIZES)
+        self.append_seconds = Histogram(SECONDS)
 
     async def start(self, partitions: str = "*") -> None:
         """Take sends of `partitions`: one of them by number, or `*`."""
         self._subscription = self._bus.subscribe(f"submit.{partitions}", self._on_submit)
-        self._heads_task = asyncio.create_task(self._repeat_heads())
+        self._lasting = [asyncio.create_task(self._repeat_heads()), asyncio.create_task(self._audit_for_ever())]
 
     async def stop(self) -> None:
         """Take nothing new, answer what was taken."""
@@ -99,13 +105,14 @@ class Router:
             self._subscription.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
-        if self._heads_task is not None:
-            self._heads_task.cancel()
-            await asyncio.gather(self._heads_task, return_exceptions=True)
+        for task in self._lasting:
+            task.cancel()
+        await asyncio.gather(*self._lasting, return_exceptions=True)
 
     def statistics(self) -> dict[str, int]:
         return {
             "waiting": self._waiting,
+            "waiting_max": SENDS_WAITING_MAX,
             "appended": self.appended,
             "refused": self.refused,
             "batches": self.batches,
@@ -113,7 +120,12 @@ class Router:
             "unknown": self.unknown,
             "overflowed": self.overflowed,
             "groups_cached": len(self._states),
+            "audited": self._audit.audited,
+            "drift": self._audit.drift,
         }
+
+    def histograms(self) -> dict[str, Histogram]:
+        return {"batch_entries": self.batch_entries, "append_seconds": self.append_seconds}
 
     def _on_submit(self, message: bytes, reply: Reply | None) -> None:
         if reply is None or self._waiting >= SENDS_WAITING_MAX:
@@ -212,7 +224,9 @@ class Router:
         return decide_batch(state, sends, known, rules)
 
     async def _append(self, write: Write) -> None:
+        begun_s = self._clock.monotonic_s()
         head = await self._store.append(write)
+        self.append_seconds.observe(self._clock.monotonic_s() - begun_s)
         self._remember(msgspec.structs.replace(write.after, head=head))
         if self._fail_point is not None:
             await self._fail_point("appended")
@@ -226,7 +240,9 @@ class Router:
             await self._fail_point("answered")
         # Publish after the append, never before: an entry heard but not stored would vanish for members who reconnect.
         group = batch.write.group
-        self._bus.publish(subjects.entries(group), _ENCODER.encode(Stored(group, list(batch.write.entries))))
+        submitted_ms = min(pending.submit.submitted_ms for pending in taken[: len(batch.rulings)])
+        stored = Stored(group, list(batch.write.entries), submitted_ms)
+        self._bus.publish(subjects.entries(group), _ENCODER.encode(stored))
         self._moved[group] = (batch.write.after.head.seq, self._clock.monotonic_s())
         self._moved.move_to_end(group)
         if len(self._moved) > HEADS_MOVED_MAX:
@@ -245,6 +261,7 @@ class Router:
     def _count(self, group: GroupId, batch: Batch) -> None:
         assert batch.write is not None
         self.batches += 1
+        self.batch_entries.observe(len(batch.write.entries))
         self.appended += len(batch.write.entries)
         for sender, count in batch.refused.items():
             self.refused += count
@@ -267,6 +284,11 @@ class Router:
 
     def _backoff_s(self, attempt: int) -> float:
         return self._chance.draw() * min(BACKOFF_S_MAX, BACKOFF_S * float(2**attempt))
+
+    async def _audit_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(self._settings.audit_interval_s)
+            await self._audit.look(list(self._states.values()))
 
     async def _repeat_heads(self) -> None:
         while True:

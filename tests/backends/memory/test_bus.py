@@ -29,3 +29,17 @@ def test_a_gap_is_not_told_to_who_has_cancelled() -> None:
         assert told == [1]
 
     asyncio.run(run())
+
+
+def test_what_waits_and_what_was_lost_at_the_bound_is_counted() -> None:
+    async def run() -> None:
+        bus = MemoryBus(pending_messages_max=2)
+        bus.subscribe("a.1", lambda *_: None)
+        bus.subscribe("b.*", lambda *_: None)
+        for subject in ("a.1", "b.1", "b.2", "b.3"):
+            bus.publish(subject, b"")
+        assert bus.statistics() == {"waiting_largest": 2, "waiting_max": 2, "lost": 1}
+        await asyncio.sleep(0)
+        assert bus.statistics()["waiting_largest"] == 0
+
+    asyncio.run(run())

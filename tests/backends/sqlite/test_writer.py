@@ -33,6 +33,12 @@ def test_many_groups_share_a_commit_and_a_conflict_hurts_only_itself(tmp_path: P
         assert isinstance(answers[-1], Conflict)
         assert not any(isinstance(answer, BaseException) for answer in answers[:-1])
         assert store.statistics()["commits"] - before < 39
+        counts, histograms = store.statistics(), store.histograms()
+        assert histograms["commit_writes"].total >= 40 + 1 + 39
+        assert histograms["commit_writes"].count == histograms["commit_seconds"].count == counts["commits"]
+        assert histograms["commit_seconds"].total > 0
+        assert (counts["waiting"], counts["full"]) == (0, 0)
+        assert counts["wal_bytes"] > 0
         await store.close()
 
     asyncio.run(run())

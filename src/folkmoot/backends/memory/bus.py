@@ -34,11 +34,17 @@ class MemorySubscription:
     def offer(self, message: bytes, reply: Reply | None) -> None:
         if len(self._pending) >= self._bus.pending_messages_max:
             self._gap = True
+            self._bus.lost += 1
             return
         self._pending.append((message, reply))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._drain)
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the queue."""
+        return len(self._pending)
 
     def gap(self) -> None:
         """Tell the subscriber that messages may have been lost."""
@@ -69,6 +75,7 @@ class MemoryBus:
 
     def __init__(self, *, pending_messages_max: int = PENDING_MESSAGES_MAX) -> None:
         self.pending_messages_max = pending_messages_max
+        self.lost = 0
         self._exact: dict[str, list[MemorySubscription]] = {}
         self._wild: dict[str, list[MemorySubscription]] = {}
         self._closed = False
@@ -111,6 +118,14 @@ class MemoryBus:
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(BusClosed())
+
+    def statistics(self) -> dict[str, int]:
+        subscriptions = (one for table in (self._exact, self._wild) for all_of in table.values() for one in all_of)
+        return {
+            "waiting_largest": max((one.waiting for one in subscriptions), default=0),
+            "waiting_max": self.pending_messages_max,
+            "lost": self.lost,
+        }
 
     def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
         for subscription in self._exact.get(subject, ()):

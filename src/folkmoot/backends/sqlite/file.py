@@ -12,6 +12,7 @@ from folkmoot.backends.sqlite.database import BUSY_MS, check_last, connect, iden
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import put, put_last_groups, put_pointers
 from folkmoot.model.group import Head
+from folkmoot.model.histogram import SECONDS, SIZES, Histogram
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.store import Conflict, MovedPointer, StoreFull, Write
 
@@ -64,6 +65,10 @@ class StoreFile:
     ) -> None:
         self.epoch = 0
         self.commits = 0
+        self.commit_writes = Histogram(SIZES)
+        self.commit_seconds = Histogram(SECONDS)
+        self.full = 0
+        self.checkpoints = 0
         self.checkpoint_failures = 0
         self._path = path
         self._vfs = vfs
@@ -76,6 +81,11 @@ class StoreFile:
         self._copied_bytes = 0
         self._reserve_again_s = 0.0
         self._database: apsw.Connection | None = None
+
+    @property
+    def wal_bytes(self) -> int:
+        """How long the write-ahead log was after the last commit."""
+        return self._wal_bytes
 
     def open(self) -> None:
         """Open or make the file, and bring to the disk what is in it, before anything is shown from it.
@@ -105,7 +115,9 @@ class StoreFile:
         if self._has_room():
             return self._try(works)
         # What is left is for refusals: ordinary writes would take it from them.
-        refusals = iter(self._try([work for work in works if _may_use_reserve(work)]))
+        small = [work for work in works if _may_use_reserve(work)]
+        self.full += len(works) - len(small)
+        refusals = iter(self._try(small))
         return [next(refusals) if _may_use_reserve(work) else StoreFull("no room on the disk") for work in works]
 
     def keep_short(self, *, idle: bool) -> None:
@@ -177,6 +189,7 @@ class StoreFile:
         database = self._opened()
         results: list[Result] = []
         numbers: list[int] = []
+        begun_s = self._clock.monotonic_s()
         database.execute("BEGIN IMMEDIATE")
         for work in works:
             if not isinstance(work, Write):
@@ -194,6 +207,8 @@ class StoreFile:
             put_last_groups(database, numbers)
         database.execute("COMMIT")
         self.commits += 1
+        self.commit_writes.observe(len(works))
+        self.commit_seconds.observe(self._clock.monotonic_s() - begun_s)
         return results
 
     def _without_room(self, works: Sequence[Work]) -> list[Result]:
@@ -206,6 +221,7 @@ class StoreFile:
             _log.warning("the disk is full: the reserve is given to refusals")
             self._checkpoint("TRUNCATE")
             return self._try(works)
+        self.full += 1
         return [StoreFull("no room on the disk")]
 
     def _has_room(self) -> bool:
@@ -231,6 +247,7 @@ class StoreFile:
             return False
         finally:
             database.set_busy_timeout(BUSY_MS)
+        self.checkpoints += not busy
         if mode == "TRUNCATE" and not busy:
             self._wal_bytes = self._copied_bytes = 0
         return not busy and pages == copied

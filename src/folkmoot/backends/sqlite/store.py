@@ -13,9 +13,10 @@ from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import entries_of, group_of, no_group, state_of
-from folkmoot.backends.sqlite.writer import Writer
+from folkmoot.backends.sqlite.writer import JOBS_WAITING_MAX, Writer
 from folkmoot.model.entry import Entry, genesis
 from folkmoot.model.group import GroupState, Head
+from folkmoot.model.histogram import Histogram
 from folkmoot.model.ids import GroupId, UserId
 from folkmoot.model.membership import Membership, Span
 from folkmoot.model.send import Appended, Outcome, Refused, SendKey
@@ -236,10 +237,18 @@ class SqliteStore:
     def statistics(self) -> dict[str, int]:
         return {
             "commits": self._file.commits,
+            "waiting": self._writer.waiting,
+            "waiting_max": JOBS_WAITING_MAX,
+            "full": self._file.full,
             "unknown": self._writer.unknown,
             "reopened": self._writer.generation,
+            "wal_bytes": self._file.wal_bytes,
+            "checkpoints": self._file.checkpoints,
             "checkpoint_failures": self._file.checkpoint_failures,
         }
+
+    def histograms(self) -> dict[str, Histogram]:
+        return {"commit_writes": self._file.commit_writes, "commit_seconds": self._file.commit_seconds}
 
     def _check(self) -> None:
         if self._closed or self._writer.away:

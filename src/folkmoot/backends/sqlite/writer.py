@@ -48,6 +48,11 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="folkmoot-writer", daemon=True)
 
+    @property
+    def waiting(self) -> int:
+        """Writes that are not yet part of a transaction."""
+        return len(self._jobs)
+
     def start(self) -> None:
         """Begin to write: the file is this thread's from now on."""
         self._thread.start()
