@@ -65,7 +65,9 @@ def raw(header: object, claims: object, signature: str = "") -> str:
 
 def test_a_minted_token_names_its_user_device_and_end() -> None:
     token = mint(SECRET, "user-1", device="phone", lifetime_s=60, now_ms=NOW_MS + 999)
-    assert Verifier([HS]).verify(token, now_ms=NOW_MS) == Identity("user-1", "phone", NOW_MS + 60_000)
+    assert Verifier([HS]).verify(token, now_ms=NOW_MS) == Identity(
+        "user-1", "phone", NOW_MS + 60_000, NOW_MS + 999, "HS256"
+    )
     plain = mint(SECRET, "user-1", lifetime_s=60, now_ms=NOW_MS)
     assert Verifier([HS]).verify(plain, now_ms=NOW_MS).device == ""
 

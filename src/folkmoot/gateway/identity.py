@@ -20,13 +20,23 @@ SECRET_BYTES: Final = 48
 SECRET_BYTES_MIN: Final = 32
 SECRET_FILE: Final = "secret.key"
 
+OPERATOR_SCOPE: Final = "operator"
+
 
 class Identity(msgspec.Struct, frozen=True):
-    """A user, perhaps a device, and when the token's time is over (wall clock, None: never)."""
+    """A user, perhaps a device, and when the token's time is over (wall clock, None: never).
+
+    `issued_ms` is 0 where the token does not say. `operator`, and `key`, the API key that had the token made, are the
+    word of the server's own secret only.
+    """
 
     user: UserId
     device: DeviceId
     expires_ms: int | None
+    issued_ms: int = 0
+    signer: str = ""
+    operator: bool = False
+    key: str = ""
 
 
 class TokenRefused(Exception):
@@ -52,6 +62,13 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: Literal["HS256", "EdDSA"]
     material: bytes
     kid: str = ""
+    local: bool = False
+    """The server's own: what it says of operators and of API keys counts."""
+
+    @property
+    def name(self) -> str:
+        """What tokens that it signed are remembered by."""
+        return self.kid or ("local" if self.local else self.algorithm)
 
     def __repr__(self) -> str:
         return f"Key({self.algorithm}, kid={self.kid!r})"
@@ -83,8 +100,12 @@ class Verifier:
             if claims is not None:
                 if self._expiry_required and claims.get("exp") is None:
                     raise TokenRefused("token_invalid", "it has no exp")
-                return _identity(claims, now_ms)
+                return _identity(claims, now_ms, key)
         raise TokenRefused("token_invalid", "not signed by a key of this server")
+
+    def knows(self, signer: str) -> bool:
+        """Whether tokens of this signer are still good."""
+        return any(key.name == signer for key, _ in self._keys)
 
 
 def secret_of(data_dir: Path) -> bytes:
@@ -96,12 +117,25 @@ def secret_of(data_dir: Path) -> bytes:
         return _read_secret(path, os.O_RDWR | os.O_CREAT)
 
 
-def mint(secret: bytes, user: UserId, *, device: DeviceId = "", lifetime_s: int, now_ms: int) -> str:
-    """A token for `user`, good for `lifetime_s` seconds."""
-    now_s = now_ms // 1_000
-    claims: dict[str, Any] = {"sub": user, "iat": now_s, "exp": now_s + lifetime_s}
+def mint(
+    secret: bytes,
+    user: UserId,
+    *,
+    device: DeviceId = "",
+    lifetime_s: int,
+    now_ms: int,
+    key: str = "",
+    operator: bool = False,
+) -> str:
+    """A token for `user`, good for `lifetime_s` seconds, that ends with the API key `key`; or an operator's."""
+    # To the millisecond: one that is made right after a sign-out has to be good.
+    claims: dict[str, Any] = {"sub": user, "iat": now_ms / 1_000, "exp": now_ms // 1_000 + lifetime_s}
     if device:
         claims["device"] = device
+    if key:
+        claims["key"] = key
+    if operator:
+        claims["scope"] = OPERATOR_SCOPE
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
@@ -146,7 +180,7 @@ def _claims(token: str, usable: Any, algorithm: str) -> dict[str, Any] | None:
         return None
 
 
-def _identity(claims: dict[str, Any], now_ms: int) -> Identity:
+def _identity(claims: dict[str, Any], now_ms: int, signer: Key) -> Identity:
     user, device = claims.get("sub"), claims.get("device", "")
     if not isinstance(user, str) or not is_name(user):
         raise TokenRefused("token_invalid", "sub is not a name")
@@ -163,4 +197,12 @@ def _identity(claims: dict[str, Any], now_ms: int) -> Identity:
         raise TokenRefused("token_expired", "its time is over")
     if max(times["nbf"] or 0, times["iat"] or 0) > now_s + LEEWAY_S:
         raise TokenRefused("token_invalid", "its time has not come")
-    return Identity(user, device, None if times["exp"] is None else int(times["exp"] * 1_000))
+    return Identity(
+        user,
+        device,
+        None if times["exp"] is None else int(times["exp"] * 1_000),
+        issued_ms=round((times["iat"] or 0) * 1_000),
+        signer=signer.name,
+        operator=signer.local and claims.get("scope") == OPERATOR_SCOPE,
+        key=str(claims.get("key", "")) if signer.local else "",
+    )

@@ -124,7 +124,7 @@ def build_roles(
 
 def token_keys(settings: Settings) -> list[Key]:
     """What tokens may be signed with. Raises SecretUnsafe, and SettingsError where the public key cannot be read."""
-    keys = [Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)))]
+    keys = [Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)), local=True)]
     if settings.token_public_key_file:
         try:
             pem = Path(settings.token_public_key_file).read_bytes()

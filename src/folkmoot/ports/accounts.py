@@ -40,6 +40,23 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a token made at `issued_ms` for `device` ("": none) is still good."""
         return self.active and issued_ms >= max(self.out_before_ms, self.devices_out.get(device, 0) if device else 0)
 
+    def switched(self, active: bool, at_ms: int) -> "Standing":
+        """With `active` as it was set at `at_ms`, unless it was set later."""
+        if at_ms < self.active_changed_ms:
+            return self
+        return msgspec.structs.replace(self, active=active, active_changed_ms=at_ms)
+
+    def signed_out(self, device: DeviceId, at_ms: int) -> "Standing":
+        """With the device, or with "" all of them, signed out at `at_ms`, unless that was later."""
+        out_before_ms = self.out_before_ms if device else max(self.out_before_ms, at_ms)
+        devices = dict(self.devices_out)
+        if device:
+            devices[device] = max(at_ms, devices.get(device, 0))
+        if len(devices) > DEVICES_OUT_MAX:
+            out_before_ms = max(out_before_ms, at_ms)
+        kept = {name: before_ms for name, before_ms in devices.items() if before_ms > out_before_ms}
+        return msgspec.structs.replace(self, out_before_ms=out_before_ms, devices_out=kept)
+
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key of a customer's backend. Only the SHA-256 of its secret is kept: the secret is shown once, when made."""

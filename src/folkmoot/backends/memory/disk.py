@@ -1,5 +1,6 @@
 """What outlives a memory store: the writes that were synced, and nothing else."""
 
+from folkmoot.ports.accounts import ApiKey, Profile, Standing
 from folkmoot.ports.store import MovedPointer, Write
 
 
@@ -9,6 +10,7 @@ class Disk:
     def __init__(self, *, epoch: int = 1) -> None:
         self.epoch = epoch
         self.records: list[Write | MovedPointer] = []
+        self.accounts: list[Profile | Standing | ApiKey] = []
         self.away = False
         self.full = False
 
@@ -20,4 +22,5 @@ class Disk:
         """This disk as it is now, as a backup would hold it."""
         copy = Disk(epoch=self.epoch)
         copy.records = list(self.records)
+        copy.accounts = list(self.accounts)
         return copy
