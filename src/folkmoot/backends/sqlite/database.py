@@ -14,7 +14,7 @@ from folkmoot.ports.store import SchemaUnknown, StoreBroken
 APPLICATION_ID: Final = 0x466F6C6B
 """The letters Folk, so that another program's file is never taken for ours."""
 
-SCRIPTS: Final = ("schema.sql",)
+SCRIPTS: Final = ("schema.sql", "schema-2.sql")
 """What makes each schema version from the one before, in order. What has been released is never changed: add one."""
 
 BUSY_MS: Final = 2_000

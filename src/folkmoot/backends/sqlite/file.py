@@ -1,9 +1,9 @@
 """The file while one thread writes to it: transactions, what a full disk does to them, and a log that stays short."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import apsw
 
@@ -41,7 +41,18 @@ FAULTS: Final = (
 )
 """What says that the disk, the machine or another process is at fault. Anything else is the fault of a write."""
 
-Work: TypeAlias = Write | Sequence[MovedPointer]
+
+class Change(NamedTuple):
+    """A change of tables other than a group's. `run` may be run again, after a rollback.
+
+    `reserve`: the room kept for refusals may be used.
+    """
+
+    run: Callable[[apsw.Connection], None]
+    reserve: bool = False
+
+
+Work: TypeAlias = Write | Change | Sequence[MovedPointer]
 Result: TypeAlias = Head | Exception | None
 
 
@@ -193,7 +204,10 @@ class StoreFile:
         database.execute("BEGIN IMMEDIATE")
         for work in works:
             if not isinstance(work, Write):
-                put_pointers(database, work)
+                if isinstance(work, Change):
+                    work.run(database)
+                else:
+                    put_pointers(database, work)
                 results.append(None)
                 continue
             try:
@@ -267,4 +281,4 @@ class StoreFile:
 
 
 def _may_use_reserve(work: Work) -> bool:
-    return isinstance(work, Write) and work.reserve
+    return isinstance(work, Write | Change) and work.reserve

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from folkmoot.backends.sqlite.accounts import SqliteAccounts
 from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.backends.sqlite.reserve import Reserve
@@ -39,7 +40,7 @@ class StoreInUse(Exception):
 
 
 class SqliteStore:
-    """`ports.store.Store` in a file. Made with `open`; one process at a time writes."""
+    """`ports.store.Store` in a file, with the `accounts` in it. Made with `open`; one process at a time writes."""
 
     def __init__(self, file: StoreFile, writer: Writer, readers: Readers, lock: int) -> None:
         self._file = file
@@ -47,6 +48,7 @@ class SqliteStore:
         self._readers = readers
         self._lock = lock
         self._closed = False
+        self.accounts = SqliteAccounts(self._read, writer.write)
 
     @classmethod
     async def open(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from folkmoot.backends.sqlite.file import Fault, Result, StoreFile, Work
+from folkmoot.backends.sqlite.file import Change, Fault, Result, StoreFile, Work
 from folkmoot.ports.store import SchemaUnknown, StoreAway, StoreBroken, StoreUnknown, Write
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Writer:
         self._thread.start()
 
     async def write(self, work: Work) -> Any:
-        """The head after a Write, None after pointers. Raises as the port says."""
+        """The head after a Write, None after anything else. Raises as the port says."""
         job = Job(work, self._loop.create_future())
         with self._wake:
             if self._closing or self.away:
@@ -94,7 +94,7 @@ class Writer:
                 self._wake.wait()
             while self._jobs and len(taken) < JOBS_PER_TRANSACTION_MAX and entries < ENTRIES_PER_TRANSACTION_MAX:
                 job = self._jobs.popleft()
-                entries += len(job.work.entries) if isinstance(job.work, Write) else len(job.work)
+                entries += _rows_of(job.work)
                 taken.append(job)
         return taken
 
@@ -146,6 +146,16 @@ class Writer:
             waiting = list(self._jobs)
             self._jobs.clear()
         self._answer(waiting, [StoreAway(why)] * len(waiting))
+
+
+def _rows_of(work: Work) -> int:
+    match work:
+        case Write():
+            return len(work.entries)
+        case Change():
+            return 1
+        case _:
+            return len(work)
 
 
 def _settle(jobs: list[Job], results: Sequence[Result]) -> None:
