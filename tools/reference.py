@@ -13,7 +13,7 @@ import typer
 
 from folkmoot.checker.history import FAULTS
 from folkmoot.cli import main as command_line
-from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, reason_of
+from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, changes_live, reason_of
 from folkmoot.ports import subjects
 from folkmoot.protocol import events
 from folkmoot.protocol.errors import CODES, Certainty
@@ -79,12 +79,14 @@ def settings_page() -> str:
     lines = ["# Settings", "", MADE, ""]
     lines += ["A value comes from the defaults, then the TOML file (`--config`), then the environment, then flags", ""]
     lines[-2] += " (`--set NAME=VALUE`, some with a flag of their own)."
-    lines += ["| setting | default | environment | why |", "| --- | --- | --- | --- |"]
+    lines += ["SIGHUP has a running server read them again: those marked so change at once, others need a restart.", ""]
+    lines += ["| setting | default | environment | at once | why |", "| --- | --- | --- | --- | --- |"]
     defaults, hints = Settings(), get_type_hints(Settings)
     for name in hints:
         value = getattr(defaults, name)
         shown = "none" if value in ((), "") else str(value).lower() if isinstance(value, bool) else value
-        lines.append(f"| `{name}` | `{shown}` | `{ENVIRONMENT_PREFIX}{name.upper()}` | {reason_of(name)} |")
+        live = "yes" if changes_live(name) else ""
+        lines.append(f"| `{name}` | `{shown}` | `{ENVIRONMENT_PREFIX}{name.upper()}` | {live} | {reason_of(name)} |")
     return "\n".join([*lines, ""])
 
 

@@ -58,3 +58,12 @@ def test_after_the_wait_that_was_named_it_is_given(rate: float, burst: float) ->
     while (wait := bucket.take(now)) == 0.0:
         pass
     assert bucket.take(now + wait + 1e-6) == 0.0
+
+
+def test_another_rate_holds_from_then_on_and_a_smaller_burst_at_once() -> None:
+    bucket = TokenBucket(1.0, 10.0)
+    assert bucket.take(0.0, 5.0) == 0.0
+    bucket.retune(2.0, 3.0)
+    assert bucket.take(0.0, 3.0) == 0.0
+    assert bucket.take(0.0, 1.0) == 0.5
+    assert bucket.take(0.5, 1.0) == 0.0

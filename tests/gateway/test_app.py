@@ -14,7 +14,7 @@ from folkmoot.testing.rude_client import Answer
 
 
 def ask(
-    path: str, *, method: str = "GET", ready: bool = True, query: bytes = b"", body: bytes = b"", broken: bool = False
+    path: str, *, method: str = "GET", why: str = "", query: bytes = b"", body: bytes = b"", broken: bool = False
 ) -> Answer:
     """What the application answers."""
 
@@ -23,7 +23,10 @@ def ask(
             raise RuntimeError("the metrics are broken")
         return b"up 1\n", "text/plain; version=1; charset=utf-8"
 
-    app: Any = build_app(ready=lambda: ready, metrics=metrics, version="9.8.7")
+    async def why_not() -> str:
+        return why
+
+    app: Any = build_app(why_not_ready=why_not, metrics=metrics, version="9.8.7")
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -43,9 +46,10 @@ def ask(
 
 
 def test_health_says_alive_and_readiness_what_it_is_told() -> None:
-    assert ask("/healthz", ready=False).json() == {"status": "alive"}
+    assert ask("/healthz", why="starting").json() == {"status": "alive"}
     assert (ask("/readyz").status, ask("/readyz").json()) == (200, {"status": "ready"})
-    assert (ask("/readyz", ready=False).status, ask("/readyz", ready=False).json()) == (503, {"status": "not ready"})
+    answer = ask("/readyz", why="starting")
+    assert (answer.status, answer.json()) == (503, {"status": "not ready", "why": "starting"})
 
 
 def test_metrics_are_passed_on_with_their_type() -> None:

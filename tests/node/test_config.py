@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, SettingsError, load, load_settings, reason_of
+from folkmoot.node.config import (
+    ENVIRONMENT_PREFIX,
+    Settings,
+    SettingsError,
+    changes_live,
+    load,
+    load_settings,
+    reason_of,
+)
 
 NAMES = Settings.__struct_fields__
 
@@ -117,6 +125,13 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "folkmoot.toml").write_bytes(b"host = '\xff'")
     with pytest.raises(SettingsError, match="utf-8"):
         load_settings({}, {}, tmp_path / "folkmoot.toml")
+
+
+def test_what_takes_effect_on_a_reload_is_marked() -> None:
+    assert changes_live("log_level")
+    assert changes_live("sends_per_s")
+    assert not changes_live("port")
+    assert not changes_live("data_dir")
 
 
 def test_variables_of_clients_are_no_settings() -> None:

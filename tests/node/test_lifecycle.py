@@ -14,7 +14,9 @@ def test_it_is_ready_serves_and_drains(tmp_path: Path) -> None:
             client = await server.client("user-1")
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b'{"status":"ready"}')
             writer.close()
             made = await client.asked("group.created", {"name": "g"}, "make")
             assert made["t"] == "accepted"

@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,19 +33,23 @@ def serve(
         bool, typer.Option("--stop-with-stdin", help="Stop when standard input ends: never outlive a parent process.")
     ] = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; then drain."""
+    """Serve until SIGTERM or Ctrl-C; then drain. SIGHUP reads the settings again."""
     from folkmoot.node.config import SettingsError, load_settings
 
     flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
     flags |= {"log_json": log_json} | _pairs(setting or [])
+
+    def reread() -> "Settings":
+        return load_settings(flags, os.environ, config)
+
     try:
-        settings = load_settings(flags, os.environ, config)
+        settings = reread()
     except SettingsError as error:
         fail(str(error), WRONG_USE)
-    _serve(settings, as_json=as_json, stop_with_stdin=stop_with_stdin)
+    _serve(settings, reread, as_json=as_json, stop_with_stdin=stop_with_stdin)
 
 
-def _serve(settings: "Settings", *, as_json: bool, stop_with_stdin: bool) -> None:
+def _serve(settings: "Settings", reread: "Callable[[], Settings]", *, as_json: bool, stop_with_stdin: bool) -> None:
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.gateway.identity import SecretUnsafe
     from folkmoot.node.config import SettingsError
@@ -62,7 +66,7 @@ def _serve(settings: "Settings", *, as_json: bool, stop_with_stdin: bool) -> Non
         stop = asyncio.Event()
         if stop_with_stdin:
             _stop_with_stdin(stop)
-        await run(settings, on_ready=ready, stop=stop)
+        await run(settings, on_ready=ready, stop=stop, reread=reread)
 
     try:
         _run_on_uvloop(work())

@@ -67,6 +67,10 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def apply(self, settings: DeliverySettings) -> None:
+        """Go on with other settings, from the next sweep on."""
+        self._settings = settings
+
     def statistics(self) -> dict[str, int]:
         groups, users, edges = self._rosters.counts()
         return {

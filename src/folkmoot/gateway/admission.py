@@ -12,6 +12,12 @@ class TokenBucket:
         self._tokens = burst
         self._at_s = 0.0
 
+    def retune(self, rate_per_s: float, burst: float) -> None:
+        """Go on with another rate; tokens past the new burst are gone."""
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._tokens = min(self._tokens, burst)
+
     def take(self, now_s: float, cost: float = 1.0) -> float:
         """0.0 if `cost` was taken; else the seconds until it can be, and nothing is taken."""
         if now_s > self._at_s:

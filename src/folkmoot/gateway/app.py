@@ -1,7 +1,7 @@
 """The HTTP side: health, metrics and a first page. What is asked for is handed in, so it depends on no role."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib import resources
 from typing import Any, Final
@@ -25,8 +25,13 @@ HEADERS: Final = {
 _log = logging.getLogger(__name__)
 
 
-def build_app(*, ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]], version: str) -> Litestar:
-    """The ASGI application. `ready`: sends are taken. `metrics`: what Prometheus reads, and its content type."""
+def build_app(
+    *, why_not_ready: Callable[[], Awaitable[str]], metrics: Callable[[], tuple[bytes, str]], version: str
+) -> Litestar:
+    """The ASGI application.
+
+    `why_not_ready` says "" where sends are taken; `metrics` what Prometheus reads, and its content type.
+    """
     page = resources.files(__package__).joinpath("pages/index.html").read_text().replace("{version}", version)
 
     @get("/", media_type=MediaType.HTML, sync_to_thread=False)
@@ -37,11 +42,12 @@ def build_app(*, ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, s
     def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @get("/readyz", sync_to_thread=False)
-    def readyz() -> Response[dict[str, str]]:
-        if ready():
+    @get("/readyz")
+    async def readyz() -> Response[dict[str, str]]:
+        why = await why_not_ready()
+        if not why:
             return Response({"status": "ready"})
-        return Response({"status": "not ready"}, status_code=503)
+        return Response({"status": "not ready", "why": why}, status_code=503)
 
     @get("/metrics", sync_to_thread=False)
     def read_metrics() -> Response[bytes]:

@@ -141,6 +141,14 @@ class Connection:
     def expire(self, code: str) -> None:
         self.end(code)
 
+    # What the gateway calls.
+
+    def retune(self) -> None:
+        """Go on at the rates that the settings have now."""
+        settings = self.gateway.settings
+        self._sends.retune(settings.sends_per_s, settings.sends_burst)
+        self._events.retune(settings.events_per_s, settings.events_burst)
+
     # What feeds and followers call.
 
     def send(self, event: ev.Event) -> None:

@@ -48,17 +48,16 @@ class Listener:
 
     def __init__(self, settings: ListenerSettings, app: Any, doors: Doors) -> None:
         self._settings = settings
+        self._sockets = settings.sockets
         self._dawdlers = _Dawdlers(settings.request_seconds_max)
-        bounds = {
-            "dawdlers": self._dawdlers,
-            "doors": doors,
-            "connections_max": settings.sockets.connections_max + settings.http_connections_max,
-        }
+        bounds = {"dawdlers": self._dawdlers, "doors": doors}
+        self._protocol: type[_HttpProtocol] = type("HttpProtocol", (_HttpProtocol,), bounds)
+        self.apply(settings.sockets)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=type("HttpProtocol", (_HttpProtocol,), bounds),
-                ws=websocket_factory(doors, settings.sockets),  # type: ignore[arg-type]
+                http=self._protocol,
+                ws=websocket_factory(doors, lambda: self._sockets),  # type: ignore[arg-type]
                 lifespan="off",
                 access_log=False,
                 log_config=None,
@@ -70,6 +69,11 @@ class Listener:
             )
         )
         self._started = False
+
+    def apply(self, sockets: SocketSettings) -> None:
+        """Go on with other bounds of sockets: of those that open from now on."""
+        self._sockets = sockets
+        self._protocol.connections_max = sockets.connections_max + self._settings.http_connections_max
 
     async def start(self) -> str:
         """Listen; the base URL. Raises OSError where the address cannot be had."""

@@ -117,6 +117,13 @@ class Gateway:
         await self.submitter.close()
         await self.feeds.close()
 
+    def apply(self, settings: GatewaySettings) -> None:
+        """Go on with other settings, on open connections too. What is made at the start stays as it was made."""
+        self.settings = settings
+        self.submitter.ask_again_s, self.submitter.asks_max = settings.ask_again_s, settings.asks_max
+        for connection in self._connections:
+            connection.retune()
+
     def open(self, outlet: Outlet) -> Connection:
         """A new connection over `outlet`."""
         connection = Connection(self, outlet)

@@ -20,10 +20,10 @@ class Submitter:
     """Requests on the bus, bounded a connection by its window of unanswered sends."""
 
     def __init__(self, bus: Bus, clock: Clock, *, ask_again_s: float, asks_max: int) -> None:
+        self.ask_again_s = ask_again_s
+        self.asks_max = asks_max
         self._bus = bus
         self._clock = clock
-        self._ask_again_s = ask_again_s
-        self._asks_max = asks_max
         self._tasks: set[asyncio.Task[None]] = set()
         self.sends = 0
         self.no_answer = 0
@@ -58,9 +58,9 @@ class Submitter:
     async def _answer(self, submit: Submit) -> Answer:
         send = submit.send
         subject, message = subjects.submit(send.group), _ENCODER.encode(submit)
-        for _ in range(self._asks_max):
+        for _ in range(self.asks_max):
             try:
-                raw = await self._bus.request(subject, message, timeout_s=self._ask_again_s)
+                raw = await self._bus.request(subject, message, timeout_s=self.ask_again_s)
             except NoAnswer:
                 continue
             except BusClosed:

@@ -303,11 +303,14 @@ class Socket(WSListener, asyncio.Protocol):
         return WSUpgradeResponseWithListener(_ACCEPTED[verdict.subprotocol], self)
 
 
-def websocket_factory(doors: Doors, settings: SocketSettings) -> Callable[..., Socket]:
-    """What uvicorn's `ws=` takes: it makes the protocol of a connection that asked to be upgraded."""
+def websocket_factory(doors: Doors, settings: Callable[[], SocketSettings]) -> Callable[..., Socket]:
+    """What uvicorn's `ws=` takes: it makes the protocol of a connection that asked to be upgraded.
+
+    `settings`: those that hold now, so that the next socket has them.
+    """
 
     def make(**_: Any) -> Socket:
-        return Socket(doors, settings)
+        return Socket(doors, settings())
 
     return make
 

@@ -20,6 +20,11 @@ def _reason(text: str, **bounds: Any) -> Meta:
     return Meta(description=text, **bounds)
 
 
+def _live(text: str, **bounds: Any) -> Meta:
+    """The reason of a setting that a running process takes over when it is told to read them again."""
+    return Meta(description=text, extra={"live": True}, **bounds)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process's settings. Defaults are for one machine that other machines do not reach."""
 
@@ -30,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[
         str, _reason("Where the store, its reserve and the secret are; made if it is not there.", min_length=1)
     ] = "data"
-    log_level: Annotated[str, _reason("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, _live("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
     log_json: Annotated[bool, _reason("One JSON object a line, for machines, instead of text for people.")] = False
 
     token_lifetime_s: Annotated[
@@ -43,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)
     ] = 5.0
     allowed_origins: Annotated[
-        tuple[str, ...], _reason("Pages of these origins may connect; none: pages of the server's own host only.")
+        tuple[str, ...], _live("Pages of these origins may connect; none: pages of the server's own host only.")
     ] = ()
     ping_interval_s: Annotated[
         float,
@@ -53,54 +58,50 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _reason("A connection that has not sent a whole HTTP request by then is closed.", ge=1)
     ] = 10.0
     connections_max: Annotated[
-        int, _reason("More are answered 503: the limit of open files leaves room for the rest.", ge=1)
+        int, _live("More are answered 503: the limit of open files leaves room for the rest.", ge=1)
     ] = 15_000
     write_bytes_high: Annotated[
-        int, _reason("A reader with this much unread leaves the live feed for the log.", ge=4_096)
+        int, _live("A reader with this much unread leaves the live feed for the log.", ge=4_096)
     ] = 262_144
-    write_bytes_low: Annotated[int, _reason("It is brought up again once it is down to this.", ge=0)] = 65_536
+    write_bytes_low: Annotated[int, _live("It is brought up again once it is down to this.", ge=0)] = 65_536
     sends_per_s: Annotated[
-        float, _reason("Of one connection: many times what a person types, and a bot's fair share.", gt=0)
+        float, _live("Of one connection: many times what a person types, and a bot's fair share.", gt=0)
     ] = 50.0
-    sends_burst: Annotated[float, _reason("Sends at once, as after a time away.", ge=1)] = 100.0
+    sends_burst: Annotated[float, _live("Sends at once, as after a time away.", ge=1)] = 100.0
     events_per_s: Annotated[
-        float, _reason("Of any kind, of one connection; past it and its burst the connection ends.", gt=0)
+        float, _live("Of any kind, of one connection; past it and its burst the connection ends.", gt=0)
     ] = 200.0
-    events_burst: Annotated[float, _reason("Events at once, as when thousands of positions are given.", ge=1)] = 2_000.0
+    events_burst: Annotated[float, _live("Events at once, as when thousands of positions are given.", ge=1)] = 2_000.0
     reads_at_once_max: Annotated[
         int, _reason("Pages read from the store at once: what a crowd that reconnects costs in memory.", ge=1)
     ] = 64
 
-    ask_again_s: Annotated[float, _reason("A gateway without an answer asks whoever routes then.", gt=0)] = 2.0
-    asks_max: Annotated[int, _reason("Then the client is told that nobody answered, and asks itself.", ge=1)] = 3
+    ask_again_s: Annotated[float, _live("A gateway without an answer asks whoever routes then.", gt=0)] = 2.0
+    asks_max: Annotated[int, _live("Then the client is told that nobody answered, and asks itself.", ge=1)] = 3
     batch_entries_max: Annotated[
-        int, _reason("Sends of one group in one conditional write; more gains little and delays the first.", ge=1)
+        int, _live("Sends of one group in one conditional write; more gains little and delays the first.", ge=1)
     ] = 256
     groups_cached_max: Annotated[
-        int, _reason("Groups whose state a router holds; others are loaded when written to.", ge=1)
+        int, _live("Groups whose state a router holds; others are loaded when written to.", ge=1)
     ] = 10_000
     refusals_per_minute: Annotated[
-        int, _reason("Stored for one sender in one group: what a confused client may cost.", ge=1)
+        int, _live("Stored for one sender in one group: what a confused client may cost.", ge=1)
     ] = 10
-    members_max: Annotated[int, _reason("Members of one group.", ge=1)] = 100_000
+    members_max: Annotated[int, _live("Members of one group.", ge=1)] = 100_000
 
-    heads_interval_s: Annotated[float, _reason("How soon a copy lost between router and gateway is noticed.", gt=0)] = (
-        1.0
-    )
-    announce_interval_s: Annotated[float, _reason("How often gateways tell again which groups they serve.", gt=0)] = (
-        120.0
-    )
+    heads_interval_s: Annotated[float, _live("How soon a copy lost between router and gateway is noticed.", gt=0)] = 1.0
+    announce_interval_s: Annotated[float, _live("How often gateways tell again which groups they serve.", gt=0)] = 120.0
     sweep_interval_s: Annotated[
-        float, _reason("How often everything is compared with the store: the bound on 'eventually'.", gt=0)
+        float, _live("How often everything is compared with the store: the bound on 'eventually'.", gt=0)
     ] = 300.0
     audit_interval_s: Annotated[
-        float, _reason("How often one of the groups in use has its counts compared with its log: a few reads.", gt=0)
+        float, _live("How often one of the groups in use has its counts compared with its log: a few reads.", gt=0)
     ] = 10.0
     drain_spread_s: Annotated[
-        float, _reason("Over how long clients are told to come back when the server stops.", ge=0)
+        float, _live("Over how long clients are told to come back when the server stops.", ge=0)
     ] = 5.0
     drain_seconds_max: Annotated[
-        float, _reason("How long a stopping server waits for answers to sends it took.", ge=0)
+        float, _live("How long a stopping server waits for answers to sends it took.", ge=0)
     ] = 5.0
 
     sqlite_readers: Annotated[int, _reason("Threads that read the store, so that none waits for a commit.", ge=1)] = 2
@@ -156,8 +157,17 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
 
 def reason_of(name: str) -> str:
     """Why a setting is there, for the reference."""
+    return str(_meta_of(name).description)
+
+
+def changes_live(name: str) -> bool:
+    """Whether a running process takes the setting over on a reload; else it needs a restart."""
+    return bool((_meta_of(name).extra or {}).get("live"))
+
+
+def _meta_of(name: str) -> Meta:
     hint = typing.get_type_hints(Settings, include_extras=True)[name]
-    return next(str(meta.description) for meta in hint.__metadata__ if isinstance(meta, Meta))
+    return next(meta for meta in hint.__metadata__ if isinstance(meta, Meta))
 
 
 def _converted(source: str, name: str, value: object, *, is_text: bool) -> object:

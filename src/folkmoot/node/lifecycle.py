@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from folkmoot import __version__
 from folkmoot.gateway.app import build_app
 from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.node.config import Settings
+from folkmoot.node.notify import notify
+from folkmoot.node.readiness import Readiness
+from folkmoot.node.reload import Reloading
 from folkmoot.node.wiring import Roles, build_bus, build_roles, open_store
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.router.service import FailPoint
-from folkmoot.telemetry.logs import get_logger
+from folkmoot.telemetry.logs import get_logger, set_level
 from folkmoot.telemetry.metrics import exposition
 
 _log = get_logger(__name__)
@@ -28,8 +32,11 @@ async def serve(
     stop: asyncio.Event | None = None,
     clock: Clock | None = None,
     chance: Chance | None = None,
+    reread: Callable[[], Settings] | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`, then drain. `on_ready` gets the base URL once sends are taken.
+
+    At SIGHUP `reread` gives the settings anew, where it is there, and those that can change without a restart do.
 
     Raises SchemaUnknown where the store is not this program's, OSError where the port or the files cannot be had.
     """
@@ -42,39 +49,65 @@ async def serve(
     except BaseException:
         await store.close()
         raise
-    ready = False
-    app = build_app(
-        ready=lambda: ready and not roles.gateway.draining, metrics=exposition(roles.statistics), version=__version__
-    )
+    readiness = Readiness(store, clock, lambda: roles.gateway.draining)
+    app = build_app(why_not_ready=readiness.why_not, metrics=exposition(roles.statistics), version=__version__)
     listener = Listener(_listening(settings), app, roles.gateway)
+    reloading = Reloading(settings, reread or (lambda: settings))
+    reloading.on_reload += [
+        lambda now: set_level(now.log_level),
+        roles.apply,
+        lambda now: listener.apply(_sockets(now)),
+    ]
     try:
         await roles.start()
         url = await listener.start()
-        ready = True
+        readiness.started = True
         # What was built at start lives as long as the process: no collection needs to walk it again.
         gc.collect()
         gc.freeze()
         _log.info("ready", url=url, epoch=await store.epoch())
-        on_ready(url)
-        with _signals(stop):
+        hung_up = _hung_up(reloading, stop, clock)
+        with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
+            on_ready(url)
+            notify("READY=1")
             await stop.wait()
     finally:
+        notify("STOPPING=1")
+        await readiness.close()
         await _drain(listener, roles)
 
 
 def _listening(settings: Settings) -> ListenerSettings:
-    sockets = SocketSettings(
+    return ListenerSettings(
+        host=settings.host,
+        port=settings.port,
+        sockets=_sockets(settings),
+        request_seconds_max=settings.request_seconds_max,
+    )
+
+
+def _sockets(settings: Settings) -> SocketSettings:
+    return SocketSettings(
         write_bytes_high=settings.write_bytes_high,
         write_bytes_low=settings.write_bytes_low,
         connections_max=settings.connections_max,
         origins=settings.allowed_origins or None,
     )
-    return ListenerSettings(
-        host=settings.host,
-        port=settings.port,
-        sockets=sockets,
-        request_seconds_max=settings.request_seconds_max,
-    )
+
+
+def _hung_up(reloading: Reloading, stop: asyncio.Event, clock: Clock) -> Callable[[], None]:
+    """What SIGHUP does: read the settings again; or stop, where it says that the terminal of this process is gone."""
+    terminal = next((file for file in (0, 1, 2) if os.isatty(file)), None)
+
+    def act() -> None:
+        if terminal is not None and not os.isatty(terminal):
+            stop.set()
+            return
+        notify(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic_s() * 1_000_000)}")
+        reloading.reload()
+        notify("READY=1")
+
+    return act
 
 
 async def _drain(listener: Listener, roles: Roles) -> None:
@@ -88,12 +121,12 @@ async def _drain(listener: Listener, roles: Roles) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _signals(acts: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     taken = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number, act in acts.items():
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, act)
             taken.append(number)
     try:
         yield

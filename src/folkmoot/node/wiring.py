@@ -42,6 +42,12 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         await self.bus.close()
         await self.store.close()
 
+    def apply(self, settings: Settings) -> None:
+        """Go on with other settings, as far as they change without a restart."""
+        self.router.apply(router_settings(settings))
+        self.delivery.apply(delivery_settings(settings))
+        self.gateway.apply(gateway_settings(settings))
+
     def statistics(self) -> Mapping[str, Mapping[str, int | Histogram]]:
         return {
             "gateway": {**self.gateway.statistics(), **self.gateway.histograms()},
@@ -78,14 +84,7 @@ def build_roles(
         bus,
         clock,
         chance,
-        RouterSettings(
-            batch_entries_max=settings.batch_entries_max,
-            groups_cached_max=settings.groups_cached_max,
-            refusals_per_minute=settings.refusals_per_minute,
-            members_max=settings.members_max,
-            heads_interval_s=settings.heads_interval_s,
-            audit_interval_s=settings.audit_interval_s,
-        ),
+        router_settings(settings),
         fail_point=fail_point,
     )
     delivery = Delivery(
@@ -93,9 +92,7 @@ def build_roles(
         bus,
         clock,
         chance,
-        DeliverySettings(
-            sweep_interval_s=settings.announce_interval_s, edge_silent_s_max=3 * settings.announce_interval_s
-        ),
+        delivery_settings(settings),
     )
     gateway = Gateway(
         store,
@@ -104,22 +101,43 @@ def build_roles(
         chance,
         verifier,
         Wheel(clock, ping_interval_s=settings.ping_interval_s, hello_seconds=settings.hello_seconds),
-        GatewaySettings(
-            sends_per_s=settings.sends_per_s,
-            sends_burst=settings.sends_burst,
-            events_per_s=settings.events_per_s,
-            events_burst=settings.events_burst,
-            ping_interval_s=settings.ping_interval_s,
-            reads_at_once_max=settings.reads_at_once_max,
-            ask_again_s=settings.ask_again_s,
-            asks_max=settings.asks_max,
-            announce_interval_s=settings.announce_interval_s,
-            sweep_interval_s=settings.sweep_interval_s,
-            drain_spread_ms=int(settings.drain_spread_s * 1_000),
-            drain_answers_s_max=settings.drain_seconds_max,
-        ),
+        gateway_settings(settings),
     )
     return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway)
+
+
+def router_settings(settings: Settings) -> RouterSettings:
+    return RouterSettings(
+        batch_entries_max=settings.batch_entries_max,
+        groups_cached_max=settings.groups_cached_max,
+        refusals_per_minute=settings.refusals_per_minute,
+        members_max=settings.members_max,
+        heads_interval_s=settings.heads_interval_s,
+        audit_interval_s=settings.audit_interval_s,
+    )
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    return DeliverySettings(
+        sweep_interval_s=settings.announce_interval_s, edge_silent_s_max=3 * settings.announce_interval_s
+    )
+
+
+def gateway_settings(settings: Settings) -> GatewaySettings:
+    return GatewaySettings(
+        sends_per_s=settings.sends_per_s,
+        sends_burst=settings.sends_burst,
+        events_per_s=settings.events_per_s,
+        events_burst=settings.events_burst,
+        ping_interval_s=settings.ping_interval_s,
+        reads_at_once_max=settings.reads_at_once_max,
+        ask_again_s=settings.ask_again_s,
+        asks_max=settings.asks_max,
+        announce_interval_s=settings.announce_interval_s,
+        sweep_interval_s=settings.sweep_interval_s,
+        drain_spread_ms=int(settings.drain_spread_s * 1_000),
+        drain_answers_s_max=settings.drain_seconds_max,
+    )
 
 
 def token_keys(settings: Settings) -> list[Key]:

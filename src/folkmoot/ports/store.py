@@ -166,7 +166,7 @@ class Store(Protocol):
     async def move_pointers(self, pointers: Sequence[MovedPointer]) -> None:
         """Raise those read pointers that are behind; of a group that does not exist none is kept.
 
-        Raises StoreFull, StoreAway or StoreUnknown; safe to repeat.
+        Raises StoreFull, StoreAway or StoreUnknown; safe to repeat. Without pointers it says whether writes go.
         """
 
     async def close(self) -> None:

@@ -12,19 +12,19 @@ class RefusalBudget:
     """A bucket of `per_minute` tokens for each (group, sender), refilled evenly."""
 
     def __init__(self, per_minute: int) -> None:
-        self._per_minute = per_minute
+        self.per_minute = per_minute
         self._buckets: OrderedDict[tuple[GroupId, UserId], tuple[float, float]] = OrderedDict()
 
     def left(self, group: GroupId, sender: UserId, now_s: float) -> int:
         """How many more may be stored now."""
-        tokens, at_s = self._buckets.get((group, sender), (float(self._per_minute), now_s))
-        return int(min(self._per_minute, tokens + (now_s - at_s) * self._per_minute / 60))
+        tokens, at_s = self._buckets.get((group, sender), (float(self.per_minute), now_s))
+        return int(min(self.per_minute, tokens + (now_s - at_s) * self.per_minute / 60))
 
     def spend(self, group: GroupId, sender: UserId, count: int, now_s: float) -> None:
         """Take `count` off, once they are stored."""
         key = (group, sender)
-        tokens, at_s = self._buckets.get(key, (float(self._per_minute), now_s))
-        refilled = min(self._per_minute, tokens + (now_s - at_s) * self._per_minute / 60)
+        tokens, at_s = self._buckets.get(key, (float(self.per_minute), now_s))
+        refilled = min(self.per_minute, tokens + (now_s - at_s) * self.per_minute / 60)
         self._buckets[key] = (max(0.0, refilled - count), now_s)
         self._buckets.move_to_end(key)
         while len(self._buckets) > SENDERS_MAX:

@@ -109,6 +109,11 @@ class Router:
             task.cancel()
         await asyncio.gather(*self._lasting, return_exceptions=True)
 
+    def apply(self, settings: RouterSettings) -> None:
+        """Go on with other settings, from the next batch on."""
+        self._settings = settings
+        self._refusals.per_minute = settings.refusals_per_minute
+
     def statistics(self) -> dict[str, int]:
         return {
             "waiting": self._waiting,

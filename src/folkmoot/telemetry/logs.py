@@ -45,9 +45,14 @@ def configure(*, level: str, as_json: bool, stream: TextIO | None = None) -> Non
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_level(level)
     # Its warnings are of what clients do: any of them could fill the logs.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+
+
+def set_level(level: str) -> None:
+    """Log from this level on: `debug`, `info`, `warning` or `error`."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def get_logger(name: str) -> Any:

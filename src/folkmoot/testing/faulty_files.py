@@ -168,6 +168,9 @@ class FaultyReserve(Reserve):
         self._files.set_aside_bytes = 0
         return super().release()
 
+    def room(self, size_bytes: int) -> bool:
+        return self._files.free_bytes() >= size_bytes
+
     def _allocate(self, file: int) -> None:
         if self._files.free_bytes() < self.size_bytes:
             raise OSError(errno.ENOSPC, "no room")

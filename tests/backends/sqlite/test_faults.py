@@ -216,6 +216,39 @@ def test_what_waits_while_the_store_is_opened_again_is_turned_away_for_sure(tmp_
     asyncio.run(run())
 
 
+def test_a_write_of_nothing_says_whether_writes_go_and_notices_when_they_go_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        files, clock = FaultyFiles(), StillClock()
+        files.room_bytes = 600_000
+        reserve = FaultyReserve(files, tmp_path / "reserve", 262_144)
+        async with opened(tmp_path, files, clock=clock, reserve=reserve) as store:
+            author = Author(store)
+            await author.make()
+            commits = store.statistics()["commits"]
+            await store.move_pointers([])
+            assert store.statistics()["commits"] == commits
+            await _filled(author)
+            await _refuse(author, "no")
+            for n in range(300):
+                await _refuse(author, f"no{n}")
+            full = store.statistics()["full"]
+            assert full > 0
+            clock.now_s += 1
+            with pytest.raises(StoreFull):
+                await store.move_pointers([])
+            files.room_bytes = 2_000_000
+            clock.now_s += 1
+            await store.move_pointers([])  # Nobody has to try a send first.
+            await author.say("room again")
+            files.syncs_fail = 10**9
+            with pytest.raises(StoreUnknown):
+                await author.say("unknown")
+            with pytest.raises(StoreAway):
+                await store.move_pointers([])
+
+    asyncio.run(run())
+
+
 def test_a_store_can_be_closed_while_it_cannot_be_opened_again(tmp_path: Path) -> None:
     async def run() -> None:
         files = FaultyFiles()

@@ -28,3 +28,11 @@ def test_none_wanted_is_none_kept(tmp_path: Path) -> None:
     assert reserve.make()
     assert not reserve.held
     assert not (tmp_path / "reserve").exists()
+
+
+def test_room_is_looked_for_and_nothing_is_left_of_the_look(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "reserve", 0)
+    assert reserve.room(8_192)
+    assert not reserve.room(2**62)
+    assert not Reserve(tmp_path / "missing" / "reserve", 0).room(8_192)
+    assert list(tmp_path.iterdir()) == []

@@ -27,6 +27,9 @@ TRUNCATE_WAIT_MS: Final = 100
 RESERVE_AGAIN_S: Final = 0.25
 """How often it is tried to set the reserve aside again, once it has been given back."""
 
+ROOM_BYTES: Final = 262_144
+"""Once a write did not fit there has to be this much room before it is said, without trying one, that writes fit."""
+
 FAULTS: Final = (
     apsw.IOError,
     apsw.CorruptError,
@@ -79,6 +82,7 @@ class StoreFile:
         self.commit_writes = Histogram(SIZES)
         self.commit_seconds = Histogram(SECONDS)
         self.full = 0
+        self._lacks_room = False
         self.checkpoints = 0
         self.checkpoint_failures = 0
         self._path = path
@@ -124,10 +128,13 @@ class StoreFile:
     def commit(self, works: Sequence[Work]) -> list[Result]:
         """Write what can be written of `works`, durably, and say of each what became of it. Raises Fault."""
         if self._has_room():
-            return self._try(works)
+            if self._lacks_room and not any(works):
+                self._lacks_room = not self._reserve.room(ROOM_BYTES)
+            if any(works) or not self._lacks_room:
+                return self._try(works)
         # What is left is for refusals: ordinary writes would take it from them.
         small = [work for work in works if _may_use_reserve(work)]
-        self.full += len(works) - len(small)
+        self.full += sum(map(bool, works)) - len(small)
         refusals = iter(self._try(small))
         return [next(refusals) if _may_use_reserve(work) else StoreFull("no room on the disk") for work in works]
 
@@ -220,9 +227,12 @@ class StoreFile:
         if numbers:
             put_last_groups(database, numbers)
         database.execute("COMMIT")
-        self.commits += 1
-        self.commit_writes.observe(len(works))
-        self.commit_seconds.observe(self._clock.monotonic_s() - begun_s)
+        if any(works):  # A write of nothing, by which health is asked for, is no commit that cost anything.
+            self.commits += 1
+            if self._lacks_room:
+                self._lacks_room = not any(work and not _may_use_reserve(work) for work in works)
+            self.commit_writes.observe(len(works))
+            self.commit_seconds.observe(self._clock.monotonic_s() - begun_s)
         return results
 
     def _without_room(self, works: Sequence[Work]) -> list[Result]:
@@ -236,6 +246,7 @@ class StoreFile:
             self._checkpoint("TRUNCATE")
             return self._try(works)
         self.full += 1
+        self._lacks_room = True
         return [StoreFull("no room on the disk")]
 
     def _has_room(self) -> bool:

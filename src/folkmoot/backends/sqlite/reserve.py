@@ -42,5 +42,17 @@ class Reserve:
             self._path.unlink(missing_ok=True)
         return held
 
+    def room(self, size_bytes: int) -> bool:
+        """Whether there is this much room now, beside what is set aside."""
+        trial = self._path.with_name(f"{self._path.name}.trial")
+        try:
+            with trial.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+        except OSError:
+            return False
+        finally:
+            trial.unlink(missing_ok=True)
+        return True
+
     def _allocate(self, file: int) -> None:
         os.posix_fallocate(file, 0, self.size_bytes)

@@ -1,0 +1,58 @@
+"""Whether this process takes sends, and if not, why: what `/readyz` answers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from folkmoot.ports.clock import Clock
+from folkmoot.ports.store import Store, StoreAway, StoreFull, StoreUnknown
+
+LOOK_AGAIN_S: Final = 1.0
+"""How old an answer of the store may be: whoever asks more often costs nothing more."""
+
+ANSWER_S_MAX: Final = 2.0
+"""A store that has not answered by then hangs, as its disk may."""
+
+
+class Readiness:
+    """Asks the store by a write of nothing, which goes the way that all writes go."""
+
+    def __init__(
+        self, store: Store, clock: Clock, draining: Callable[[], bool], *, answer_s: float = ANSWER_S_MAX
+    ) -> None:
+        self.started = False
+        self._store = store
+        self._clock = clock
+        self._draining = draining
+        self._answer_s = answer_s
+        self._look: asyncio.Task[str] | None = None
+        self._looked_s = 0.0
+
+    async def why_not(self) -> str:
+        """Why no sends are taken, "" where they are."""
+        if self._draining():
+            return "draining: this server stops"
+        if not self.started:
+            return "starting"
+        now_s = self._clock.monotonic_s()
+        if self._look is None or (self._look.done() and now_s - self._looked_s >= LOOK_AGAIN_S):
+            self._looked_s = now_s
+            self._look = asyncio.create_task(self._try())
+        await asyncio.wait({self._look}, timeout=self._answer_s)
+        return self._look.result() if self._look.done() else "the store does not answer"
+
+    async def close(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+
+    async def _try(self) -> str:
+        try:
+            await self._store.move_pointers([])
+        except StoreFull:
+            return "the disk is full: sends are refused"
+        except StoreAway as away:
+            return f"the store is away: {away}" if str(away) else "the store is away"
+        except StoreUnknown:
+            return "writes to the store fail"
+        return ""
