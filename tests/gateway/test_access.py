@@ -26,6 +26,8 @@ from folkmoot.ports.clock import SystemChance, SystemClock
 
 SECRET = b"only for tests, and long enough for HS256"
 OTHERS = b"a customer's own, and long enough for HS256"
+OWN = Key(algorithm="HS256", material=SECRET, local=True)
+CUSTOMER = Key(algorithm="HS256", material=OTHERS, kid="customer")
 NOW_MS = 1_800_000_000_000
 
 
@@ -47,12 +49,8 @@ class House:
         self.clock = HandClock()
         self.disk = Disk()
         self.accounts = MemoryAccounts(self.disk)
-        keys = [
-            Key(algorithm="HS256", material=SECRET, local=True),
-            Key(algorithm="HS256", material=OTHERS, kid="customer"),
-        ]
         standings = Standings(self.accounts, self.clock)
-        self.access = Access(Verifier(keys), standings, self.clock, secret=SECRET)
+        self.access = Access(Verifier([OWN, CUSTOMER]), standings, self.clock)
         self.registrar = Registrar(self.accounts, self.access, MemoryBus(), self.clock, SystemChance())
 
     def token(self, user: str = "user-1", *, secret: bytes = SECRET, **fields: str | bool) -> str:
@@ -96,7 +94,7 @@ def test_a_users_token_reads_and_writes_as_that_user() -> None:
             device="phone",
             expires_ms=NOW_MS + 60_000,
             issued_ms=NOW_MS,
-            signer="local",
+            signer=OWN.name,
             key="",
             scopes=USER_SCOPES,
             is_user=True,
@@ -151,7 +149,7 @@ def test_an_operator_acts_for_anyone_and_opens_no_connection() -> None:
 def test_only_the_servers_own_secret_makes_operators_and_speaks_of_keys() -> None:
     async def test(house: House) -> None:
         caller = await house.asked(house.token(secret=OTHERS, operator=True, key="k"))
-        assert (caller.user, caller.scopes, caller.key, caller.signer) == ("user-1", USER_SCOPES, "", "customer")
+        assert (caller.user, caller.scopes, caller.key, caller.signer) == ("user-1", USER_SCOPES, "", CUSTOMER.name)
 
     a_house(test)
 

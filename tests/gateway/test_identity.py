@@ -1,5 +1,6 @@
 """Tokens: whom they name, when their time is over, and every way to forge one."""
 
+import asyncio
 import base64
 import fcntl
 import hashlib
@@ -12,6 +13,9 @@ from typing import IO, Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -25,9 +29,11 @@ from folkmoot.gateway.identity import (
     Key,
     KeyUnusable,
     SecretUnsafe,
+    SignerUnknown,
     TokenRefused,
     Verifier,
     mint,
+    public_key,
     secret_of,
 )
 
@@ -66,7 +72,7 @@ def raw(header: object, claims: object, signature: str = "") -> str:
 def test_a_minted_token_names_its_user_device_and_end() -> None:
     token = mint(SECRET, "user-1", device="phone", lifetime_s=60, now_ms=NOW_MS + 999)
     assert Verifier([HS]).verify(token, now_ms=NOW_MS) == Identity(
-        "user-1", "phone", NOW_MS + 60_000, NOW_MS + 999, "HS256"
+        "user-1", "phone", NOW_MS + 60_000, NOW_MS + 999, HS.name
     )
     plain = mint(SECRET, "user-1", lifetime_s=60, now_ms=NOW_MS)
     assert Verifier([HS]).verify(plain, now_ms=NOW_MS).device == ""
@@ -254,3 +260,134 @@ def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     for child in children:
         child.join(20)
     assert secrets == {secret_of(tmp_path)}
+
+
+def public_pem(private: Any) -> bytes:
+    pem: bytes = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
+def private_pem(private: Any) -> bytes:
+    pem: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem
+
+
+@pytest.mark.parametrize(
+    ("private", "algorithm"),
+    [
+        (generate_private_key(65_537, 2_048), "RS256"),
+        (generate_ec_key(SECP256R1()), "ES256"),
+        (Ed25519PrivateKey.generate(), "EdDSA"),
+    ],
+)
+def test_a_public_keys_kind_fixes_its_algorithm(private: Any, algorithm: str) -> None:
+    key = public_key(public_pem(private), kid="k")
+    assert key.algorithm == algorithm
+    token = signed({}, private_pem(private), algorithm, {"kid": "k"})
+    identity = Verifier([HS, key]).verify(token, now_ms=NOW_MS)
+    assert (identity.user, identity.signer) == ("user-1", key.name)
+    head, claims, signature = token.split(".")
+    forged = raw({"alg": algorithm, "kid": "k"}, {"sub": "user-2", "exp": NOW_S + 60}).rstrip(".")
+    assert refusal(f"{forged}.{signature}", key).code == "token_invalid"
+    assert refusal(f"{head}.{claims}.{'A' * len(signature)}", key).code == "token_invalid"
+
+
+def test_an_rsa_key_signs_in_its_one_algorithm_only() -> None:
+    private = generate_private_key(65_537, 2_048)
+    key = public_key(public_pem(private))
+    assert refusal(signed({}, private_pem(private), "RS512"), key).code == "token_invalid"
+    assert refusal(signed({}, private_pem(private), "PS256"), key).code == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    ("pem", "said"),
+    [
+        (public_pem(generate_private_key(65_537, 1_024)), "2048 to 8192 bits"),
+        (public_pem(generate_ec_key(SECP384R1())), "P-256"),
+        (private_pem(Ed25519PrivateKey.generate()), "not a public key"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "not a public key"),
+        (public_pem(Ed448PrivateKey.generate()), "of a kind"),
+    ],
+)
+def test_a_key_that_is_too_short_private_or_of_another_kind_is_turned_away(pem: bytes, said: str) -> None:
+    with pytest.raises(KeyUnusable, match=said):
+        Verifier([public_key(pem)])
+
+
+def test_keys_are_replaced_while_serving_and_whoever_listens_is_told() -> None:
+    old, new = Key(algorithm="HS256", material=SECRET, local=True), Key(algorithm="HS256", material=b"n" * 48)
+    verifier = Verifier([old])
+    told: list[bool] = []
+    verifier.on_change.append(lambda: told.append(verifier.knows(old.name)))
+    signer = verifier.verify(signed({}), now_ms=NOW_MS).signer
+    assert verifier.knows(signer)
+    assert not verifier.replace([old])
+    assert told == []
+    assert verifier.replace([new])
+    assert told == [False]
+    assert not verifier.knows(signer)
+    with pytest.raises(TokenRefused):
+        verifier.verify(signed({}), now_ms=NOW_MS)
+    with pytest.raises(KeyUnusable):
+        verifier.replace([old, Key(algorithm="HS256", material=b"short")])
+    assert (told, verifier.knows(new.name), verifier.knows(old.name)) == ([False], True, False)
+
+
+def test_another_key_under_the_same_kid_is_another_signer() -> None:
+    one = Key(algorithm="HS256", material=SECRET, kid="k")
+    verifier = Verifier([one])
+    verifier.replace([Key(algorithm="HS256", material=b"n" * 48, kid="k")])
+    assert not verifier.knows(one.name)
+
+
+def test_issuer_and_audience_are_checked_of_all_but_the_servers_own_tokens() -> None:
+    own = Key(algorithm="HS256", material=b"o" * 48, local=True)
+    verifier = Verifier([HS, own], issuer="https://id.example", audience="chat")
+    good = {"iss": "https://id.example", "aud": "chat"}
+    assert verifier.verify(signed(good), now_ms=NOW_MS).user == "user-1"
+    assert verifier.verify(signed(good | {"aud": ["mail", "chat"]}), now_ms=NOW_MS).user == "user-1"
+    assert verifier.verify(mint(own.material, "user-2", lifetime_s=60, now_ms=NOW_MS), now_ms=NOW_MS).user == "user-2"
+    for wrong in ({"aud": "chat"}, {"iss": "https://id.example"}, good | {"iss": "x"}, good | {"aud": ["mail"]}):
+        with pytest.raises(TokenRefused) as refused:
+            verifier.verify(signed(wrong), now_ms=NOW_MS)
+        assert refused.value.code == "token_invalid"
+
+
+def test_only_the_servers_own_secret_speaks_of_operators_and_keys() -> None:
+    own = Key(algorithm="HS256", material=SECRET, local=True)
+    token = signed({"scope": "operator", "key": "k1"})
+    identity = Verifier([own]).verify(token, now_ms=NOW_MS)
+    assert (identity.operator, identity.key) == (True, "k1")
+    identity = Verifier([HS]).verify(token, now_ms=NOW_MS)
+    assert (identity.operator, identity.key) == (False, "")
+    for scope in ("read", ["operator"], "operator read", None):
+        assert not Verifier([own]).verify(signed({"scope": scope}), now_ms=NOW_MS).operator
+
+
+def test_an_unknown_kid_has_new_keys_looked_for_once() -> None:
+    old, new = Key(algorithm="HS256", material=b"o" * 48, kid="old"), Key(algorithm="HS256", material=SECRET, kid="new")
+    verifier, sought = Verifier([old]), []
+    token = signed({}, headers={"kid": "new"})
+    with pytest.raises(SignerUnknown):
+        asyncio.run(verifier.identify(token, now_ms=NOW_MS))
+
+    async def seek() -> None:
+        sought.append(1)
+        verifier.replace([old, new])
+
+    verifier.seek = seek
+    assert asyncio.run(verifier.identify(token, now_ms=NOW_MS)).user == "user-1"
+    with pytest.raises(SignerUnknown):
+        asyncio.run(verifier.identify(signed({}, headers={"kid": "none of ours"}), now_ms=NOW_MS))
+    assert sought == [1, 1]
+    # Only a key that is unknown is a reason: not a bad signature under a known one, nor a token without a name.
+    for hopeless in (signed({}, b"x" * 48, headers={"kid": "new"}), signed({}, b"x" * 48)):
+        with pytest.raises(TokenRefused):
+            asyncio.run(verifier.identify(hopeless, now_ms=NOW_MS))
+    assert sought == [1, 1]
+
+
+def test_a_servers_secret_is_found_among_its_keys() -> None:
+    assert Verifier([HS, Key(algorithm="HS256", material=b"o" * 48, local=True)]).secret == b"o" * 48
+    with pytest.raises(KeyUnusable):
+        _ = Verifier([HS]).secret

@@ -29,9 +29,7 @@ class Office:
         self.disk = Disk()
         self.accounts = MemoryAccounts(self.disk)
         self.heard: list[StandingMoved] = []
-        access = Access(
-            Verifier([Key(algorithm="HS256", material=SECRET)]), Standings(self.accounts, clock), clock, secret=SECRET
-        )
+        access = Access(Verifier([Key(algorithm="HS256", material=SECRET)]), Standings(self.accounts, clock), clock)
         bus = MemoryBus()
         bus.subscribe(
             subjects.STANDING, lambda message, _: self.heard.append(msgspec.msgpack.decode(message, type=StandingMoved))

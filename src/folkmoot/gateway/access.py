@@ -98,12 +98,10 @@ def hash_of(secret: str) -> bytes:
 class Access:
     """The one place that says whether a token or a key is good now."""
 
-    def __init__(self, verifier: Verifier, standings: Standings, clock: Clock, *, secret: bytes) -> None:
-        """`secret`: the server's own, which signs the tokens that API keys have made."""
+    def __init__(self, verifier: Verifier, standings: Standings, clock: Clock) -> None:
         self.verifier = verifier
         self.standings = standings
         self._clock = clock
-        self._secret = secret
         self._buckets: dict[str, TokenBucket] = {}
 
     async def of_token(self, token: str, *, device: DeviceId = "") -> Caller:
@@ -111,7 +109,7 @@ class Access:
 
         Raises TokenRefused, and StoreAway where nobody can tell.
         """
-        identity = self.verifier.verify(token, now_ms=self._clock.wall_ms())
+        identity = await self.verifier.identify(token, now_ms=self._clock.wall_ms())
         if identity.operator:
             raise TokenRefused("token_invalid", "an operator's token opens no connection of a user")
         caller = _user_of(identity, device)
@@ -130,9 +128,8 @@ class Access:
             if credential.startswith(KEY_PREFIX):
                 caller = await self._of_key(credential, acting_as or "")
             else:
-                caller = self._of_identity(
-                    self.verifier.verify(credential, now_ms=self._clock.wall_ms()), acting_as or ""
-                )
+                identity = await self.verifier.identify(credential, now_ms=self._clock.wall_ms())
+                caller = self._of_identity(identity, acting_as or "")
             await self.check(caller)
         except TokenRefused as refused:
             # Who is deactivated is known well enough: another token would not help.
@@ -166,7 +163,7 @@ class Access:
             detail = f"lifetime_s is 1 to {TOKEN_LIFETIME_S_MAX}"
             raise AccessRefused(HTTPStatus.BAD_REQUEST, "bad_request", detail)
         now_ms = self._clock.wall_ms()
-        token = mint(self._secret, user, device=device, lifetime_s=lifetime_s, now_ms=now_ms, key=caller.key)
+        token = mint(self.verifier.secret, user, device=device, lifetime_s=lifetime_s, now_ms=now_ms, key=caller.key)
         return token, (now_ms // 1_000 + lifetime_s) * 1_000
 
     def moved(self, moved: StandingMoved) -> None:

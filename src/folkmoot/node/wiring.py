@@ -8,7 +8,7 @@ import msgspec
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
-from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, secret_of
+from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, public_key, secret_of
 from folkmoot.gateway.service import Gateway, GatewaySettings
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
@@ -145,11 +145,11 @@ def token_keys(settings: Settings) -> list[Key]:
     keys = [Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)), local=True)]
     if settings.token_public_key_file:
         try:
-            pem = Path(settings.token_public_key_file).read_bytes()
-            Verifier([Key(algorithm="EdDSA", material=pem)])
+            key = public_key(Path(settings.token_public_key_file).read_bytes())
+            Verifier([key])
         except (OSError, KeyUnusable) as error:
             raise SettingsError(f"token_public_key_file {settings.token_public_key_file}: {error}") from error
-        keys.append(Key(algorithm="EdDSA", material=pem))
+        keys.append(key)
     return keys
 
 
