@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
-from folkmoot.gateway.queries import Queries
+from folkmoot.gateway.pointers import Pointers
+from folkmoot.gateway.queries import Queries, QueryRefused
 from folkmoot.protocol import events as ev
 from folkmoot.testing.store_suite import OTHER, OWNER, Author
 
@@ -122,5 +124,50 @@ def test_a_store_that_is_away_is_said_so() -> None:
         assert isinstance(answer, ev.Failed)
         assert (answer.code, answer.ref) == ("unavailable", "r")
         assert answer.retry_after_ms > 0
+
+    asyncio.run(run())
+
+
+def test_one_entry_is_shown_or_is_as_none() -> None:
+    async def run() -> None:
+        author, queries = await a_history()
+        assert (await queries.entry(OTHER, author.group, 3)).kind == "member.removed"
+        for seq in (4, 10, 0, -1, 2**63 - 1):
+            with pytest.raises(QueryRefused, match="no_such_entry"):
+                await queries.entry(OTHER, author.group, seq)
+        with pytest.raises(QueryRefused, match="no_such_group"):
+            await queries.entry("user-9", author.group, 3)
+
+    asyncio.run(run())
+
+
+def test_a_date_is_the_first_entry_that_is_not_older() -> None:
+    async def run() -> None:
+        author = Author(MemoryStore(Disk(), bucket_size=8))
+        for now_ms, send_id in ((100, ""), (200, "a"), (200, "b"), (150, "c"), (300, "d"), (50, "e")):
+            author.now_ms = now_ms
+            await (author.say(send_id) if send_id else author.make())
+        queries = Queries(author.store)
+        # A clock that was set back has not taken the log's times with it: 200 three times, 300 twice.
+        assert [entry.time_ms for entry in await author.log()] == [100, 200, 200, 200, 300, 300]
+        dates = {0: 1, 100: 1, 101: 2, 200: 2, 201: 5, 300: 5, 301: 7, 2**63 - 1: 7}
+        assert {at: await queries.seq_at(OWNER, author.group, at) for at in dates} == dates
+        with pytest.raises(QueryRefused, match="no_such_group"):
+            await queries.seq_at(OTHER, author.group, 0)
+
+    asyncio.run(run())
+
+
+def test_a_pointer_on_its_way_to_the_store_is_seen() -> None:
+    async def run() -> None:
+        author, _ = await a_history()
+        pointers = Pointers(author.store, MemoryBus())
+        queries = Queries(author.store, pointers)
+        pointers.move(OTHER, author.group, 1, 8)
+        view, membership = await queries.view(OTHER, author.group)
+        assert (view.read, await queries.unread_of(view, membership)) == (8, 1)
+        await pointers.flush()
+        assert pointers.waiting(OTHER, author.group) == 0
+        assert (await queries.view(OTHER, author.group))[0].read == 8
 
     asyncio.run(run())

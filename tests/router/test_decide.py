@@ -56,6 +56,14 @@ def test_a_creation_makes_the_first_entry_and_all_its_members(group: GroupState)
     assert {user: stays[0].join for user, stays in group.memberships.items()} == {OWNER: 1, ADMIN: 1, MEMBER: 1}
 
 
+def test_times_never_fall_though_the_clock_does(group: GroupState) -> None:
+    earlier = msgspec.structs.replace(OPEN, now_ms=OPEN.now_ms - 400)
+    decision = decide(group, a_send(OWNER, "message", {"text": "x"}), earlier)
+    assert isinstance(decision, Append)
+    assert decision.entry.time_ms == group.time_ms == OPEN.now_ms
+    assert fold(group, decision.entry).time_ms == OPEN.now_ms
+
+
 def test_a_group_is_made_only_under_the_id_of_its_creator_and_send() -> None:
     other = a_send(STRANGER, "group.created", {"name": "g"}, send_id="make", join=0)
     assert decide(empty_group(GROUP, 1, 100), other, OPEN) == Leave("not_taken")

@@ -26,6 +26,10 @@ class Pointers:
         if key in self._waiting or len(self._waiting) < POINTERS_WAITING_MAX:
             self._waiting[key] = max(self._waiting.get(key, (0, 0)), (epoch, seq))
 
+    def waiting(self, user: UserId, group: GroupId) -> int:
+        """The seq that the pointer is on its way to, 0 for none."""
+        return self._waiting.get((user, group), (0, 0))[1]
+
     async def flush(self) -> None:
         """Write what has moved since the last time. What could not be written is tried again the next time."""
         if not self._waiting:

@@ -68,8 +68,8 @@ class Gateway:
         self.edge = chance.token(8).hex()
         self.feeds = Feeds(self.edge, store, bus, clock)
         self.presence = Presence(self.edge, bus)
-        self.queries = Queries(store)
         self.pointers = Pointers(store, bus)
+        self.queries = Queries(store, self.pointers)
         self.submitter = Submitter(bus, clock, ask_again_s=self.settings.ask_again_s, asks_max=self.settings.asks_max)
         self.reading = asyncio.Semaphore(self.settings.reads_at_once_max)
         self.draining = False
@@ -78,7 +78,7 @@ class Gateway:
         self.caught_up = 0
         self.pushed_s = Histogram(SECONDS)
         self._bus = bus
-        self._chance = chance
+        self.chance = chance
         self._verifier = verifier
         self._connections: set[Connection] = set()
         self._of_user: dict[UserId, list[Connection]] = {}
@@ -105,7 +105,7 @@ class Gateway:
         await self.submitter.finish(timeout_s=self.settings.drain_answers_s_max)
         await self.pointers.flush()
         for connection in list(self._connections):
-            delay_ms = int(self._chance.draw() * self.settings.drain_spread_ms)
+            delay_ms = int(self.chance.draw() * self.settings.drain_spread_ms)
             connection.end("server_draining", reconnect_after_ms=delay_ms)
 
     async def stop(self) -> None:

@@ -32,11 +32,19 @@ class Submitter:
 
     def submit(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
         """Ask; `on_answer` is called once, with the router's answer or `no_answer`."""
-        self.sends += 1
-        submit = Submit(send, self._clock.wall_ms())
-        task = asyncio.create_task(self._ask(submit, on_answer, self._clock.monotonic_s()))
+        task = asyncio.create_task(self._tell(send, on_answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def ask(self, send: Send) -> Answer:
+        """The router's answer, or `no_answer`. How many ask at once is the caller's to bound."""
+        self.sends += 1
+        begun_s = self._clock.monotonic_s()
+        answer = await self._answer(Submit(send, self._clock.wall_ms()))
+        self.outcomes["accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"] += 1
+        if answer.seq is not None:
+            self.accepted_s.observe(self._clock.monotonic_s() - begun_s)
+        return answer
 
     async def finish(self, *, timeout_s: float) -> None:
         """Wait for the answers to what was asked."""
@@ -48,12 +56,8 @@ class Submitter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _ask(self, submit: Submit, on_answer: Callable[[Answer], None], begun_s: float) -> None:
-        answer = await self._answer(submit)
-        on_answer(answer)
-        self.outcomes["accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"] += 1
-        if answer.seq is not None:
-            self.accepted_s.observe(self._clock.monotonic_s() - begun_s)
+    async def _tell(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
+        on_answer(await self.ask(send))
 
     async def _answer(self, submit: Submit) -> Answer:
         send = submit.send

@@ -25,7 +25,7 @@ def fold(state: GroupState, entry: Entry) -> GroupState:
     head = msgspec.structs.replace(
         state.head, epoch=max(entry.epoch, state.head.epoch), seq=entry.seq, hash=entry.hash, messages=entry.messages
     )
-    state = msgspec.structs.replace(state, head=head)
+    state = msgspec.structs.replace(state, head=head, time_ms=entry.time_ms)
     changes = changed_memberships(state, entry)
     if changes:
         state = _with_memberships(state, changes)

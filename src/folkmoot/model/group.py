@@ -32,7 +32,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of a group's entries up to `head.seq`. Never changed in place: a fold makes the next.
 
-    `memberships` holds every stay of everyone, oldest first; the group does not exist while `head.seq` is 0.
+    `memberships` holds every stay of everyone, oldest first; the group does not exist while `head.seq` is 0. `time_ms`
+    is the last entry's: the next one's is not below it, so that a date can be looked for by halves.
     """
 
     group: GroupId
@@ -43,6 +44,7 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     memberships: Mapping[UserId, tuple[Membership, ...]]
     members_count: int
     owners_count: int
+    time_ms: int = 0
 
     def membership(self, user: UserId) -> Membership | None:
         """The user's lasting membership, or None."""

@@ -1,6 +1,6 @@
 """Bytes to events and back. JSON is the first codec; another has its own sub-protocol name and the same four calls."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -10,10 +10,13 @@ from folkmoot.protocol.events import (
     SUBPROTOCOL_JSON,
     ClientEvent,
     EntryEvent,
+    EntryRow,
     Event,
     ServerEvent,
     UnknownEvent,
 )
+
+E = TypeVar("E", bound=EntryEvent)
 
 
 class FrameInvalid(ValueError):
@@ -89,7 +92,16 @@ CODECS: dict[str, Codec] = {JSON.subprotocol: JSON}
 
 def entry_event(entry: Entry) -> EntryEvent:
     """What clients are shown of an entry."""
-    return EntryEvent(
+    return _shown(EntryEvent, entry)
+
+
+def entry_row(entry: Entry) -> EntryRow:
+    """The same, as a row of a page."""
+    return _shown(EntryRow, entry)
+
+
+def _shown(shape: type[E], entry: Entry) -> E:
+    return shape(
         group=entry.group,
         seq=entry.seq,
         position=str(position_at(entry.epoch, entry.seq, entry.hash)),

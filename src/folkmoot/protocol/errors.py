@@ -92,6 +92,12 @@ CODES: Final[dict[str, ErrorCode]] = {
         _failed(
             "no_such_group", "no such group, or none of which the user has anything left to receive", "forget the group"
         ),
+        _failed("no_such_entry", "no entry of this number, or none that the user may see", "drop the reference"),
+        _failed("no_such_user", "nothing is known of this user", "nothing: it is the answer"),
+        _failed("no_such_key", "there is no API key of this id", "nothing: it is the answer"),
+        _failed("not_found", "nothing is served at this address", _BUG),
+        _failed("method_not_allowed", "what is at this address does not take this method", _BUG),
+        _failed("bad_cursor", "the text given as a cursor is not one", "begin at the first page again"),
         _failed("bad_request", "the event's fields are not what the protocol says", _BUG),
         _failed("bad_position", "the text given as a position is not one", "drop it and ask for a snapshot"),
         _failed("bad_limit", "a limit is not between 1 and its bound", _BUG),

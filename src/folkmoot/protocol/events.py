@@ -127,6 +127,10 @@ class EntryEvent(Event, tag="entry", frozen=True, kw_only=True):
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class EntryRow(EntryEvent, tag=False, frozen=True, kw_only=True):
+    """The same where nothing has to say what it is, as in the pages of REST."""
+
+
 class Snapshot(Event, tag="snapshot", frozen=True, kw_only=True):
     """A group as it is at `position`, where the client now stands. `join` 0: the membership is over."""
 

@@ -211,7 +211,8 @@ def _append(state: GroupState, send: Send, body: bodies.Body, given: Circumstanc
         sender=send.sender,
         device=send.device,
         send_id=send.send_id,
-        time_ms=given.now_ms,
+        # A clock that was set back does not take the log's times with it.
+        time_ms=max(given.now_ms, state.time_ms),
         messages=head.messages + (send.kind == kinds.MESSAGE),
         body=bodies.canonical(body),
         salt=given.salt,

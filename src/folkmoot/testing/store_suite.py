@@ -58,8 +58,8 @@ class Author:
         self.store = store
         self.group = group_id(OWNER, name)
         self.state = empty_group(self.group, 1, 1)
+        self.now_ms, self._salts = 5, 0
         self._made_with = name
-        self._salts = 0
 
     async def make(self, *members: UserId, **body: Any) -> Head:
         """Make the group."""
@@ -120,7 +120,7 @@ class Author:
             self._salts += 1
             return self._salts.to_bytes(16, "big")
 
-        return Rules(now_ms=5, members_max=BIG, full=False, refusals_left=lambda _: BIG, salt=salt)
+        return Rules(now_ms=self.now_ms, members_max=BIG, full=False, refusals_left=lambda _: BIG, salt=salt)
 
 
 async def _made(harness: StoreHarness, *members: UserId, **body: Any) -> Author:

@@ -45,10 +45,7 @@ class Inspection:
         row = self._database.execute("SELECT * FROM groups WHERE id = ?", (group,)).fetchone()
         if row is None:
             raise KeyError(group)
-        stays = self._database.execute(
-            "SELECT user, joined, ended, role FROM memberships WHERE group_no = ? ORDER BY user, joined", (row[0],)
-        )
-        return state_of(row, stays)
+        return state_of(self._database, row)
 
     def entries(self, group: str, after: int, count_max: int) -> list[Entry]:
         """The first entries after a seq."""

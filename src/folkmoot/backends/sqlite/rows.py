@@ -36,6 +36,8 @@ _HAS_OUTCOME = "SELECT 1 FROM outcomes WHERE group_no = ? AND sender = ? AND sen
 _UPSERT_MEMBERSHIP = (
     "INSERT INTO memberships VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET ended = excluded.ended, role = excluded.role"
 )
+_STAYS = "SELECT user, joined, ended, role FROM memberships WHERE group_no = ? ORDER BY user, joined"
+_TIME = "SELECT time_ms FROM entries WHERE group_no = ? AND seq = ?"
 _LIST_GROUP = "INSERT OR IGNORE INTO groups_of_user VALUES (?,?)"
 _UNLIST_GROUP = "DELETE FROM groups_of_user WHERE user = ? AND group_id = ?"
 _RAISE_POINTER = (
@@ -58,10 +60,10 @@ def group_of(row: Any) -> tuple[int, str, Head]:
     return row[0], row[1], head_of(*row[2:7])
 
 
-def state_of(row: Any, memberships: Iterable[tuple[str, int, int | None, str]]) -> GroupState:
-    """The state in a row of `groups` and the group's rows (user, joined, ended, role), oldest first by user."""
+def state_of(database: apsw.Connection, row: Any) -> GroupState:
+    """The state in a row of `groups` and what belongs to it."""
     stays: dict[str, tuple[Membership, ...]] = {}
-    for user, joined, ended, role in memberships:
+    for user, joined, ended, role in database.execute(_STAYS, (row[0],)):
         stays[user] = (*stays.get(user, ()), Membership(joined, ended, role))
     return GroupState(
         group=row[1],
@@ -72,6 +74,7 @@ def state_of(row: Any, memberships: Iterable[tuple[str, int, int | None, str]]) 
         memberships=stays,
         members_count=row[10],
         owners_count=row[11],
+        time_ms=database.execute(_TIME, (row[0], row[4])).get or 0,
     )
 
 

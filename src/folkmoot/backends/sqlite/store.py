@@ -101,12 +101,7 @@ class SqliteStore:
     async def state(self, group: GroupId) -> GroupState:
         def read(database: apsw.Connection) -> GroupState:
             row = _group_row(database, group)
-            if row is None:
-                return no_group(group, self._file.epoch)
-            stays = database.execute(
-                "SELECT user, joined, ended, role FROM memberships WHERE group_no = ? ORDER BY user, joined", (row[0],)
-            )
-            return state_of(row, stays)
+            return no_group(group, self._file.epoch) if row is None else state_of(database, row)
 
         return await self._read(read)
 
