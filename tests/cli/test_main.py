@@ -10,7 +10,7 @@ import folkmoot
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
-VERBS = ("serve", "token", "send", "tail", "chat", "history", "replay", "verify", "group")
+VERBS = ("serve", "token", "send", "tail", "chat", "history", "replay", "verify", "backup", "restore", "group")
 
 
 def test_the_version_is_said(shell: "Shell") -> None:

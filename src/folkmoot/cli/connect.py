@@ -25,6 +25,9 @@ Token = Annotated[str, typer.Option("--token", envvar="FOLKMOOT_TOKEN", help="A 
 TokenFile = Annotated[Path | None, typer.Option("--token-file", envvar="FOLKMOOT_TOKEN_FILE", help="A file with one.")]
 As = Annotated[str, typer.Option("--as", help="A user, by the secret in --data-dir: for trying out, on the server.")]
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")]
+DataFolder = Annotated[
+    Path, typer.Option("--data-dir", "--data", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Group = Annotated[str, typer.Argument(help="A group's id, or its name where one of mine has it.")]
 

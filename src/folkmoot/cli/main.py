@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from folkmoot import __version__
-from folkmoot.cli import chat, group, history, replay, send, serve, tail, token, verify
+from folkmoot.cli import backup, chat, group, history, replay, restore, send, serve, tail, token, verify
 
 app = typer.Typer(
     name="folkmoot",
@@ -18,7 +18,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(group.app, name="group")
-for verb in (serve.serve, token.token, send.send, tail.tail, chat.chat, history.history, replay.replay, verify.verify):
+VERBS = (
+    serve.serve,
+    token.token,
+    send.send,
+    tail.tail,
+    chat.chat,
+    history.history,
+    backup.backup,
+    restore.restore,
+    verify.verify,
+    replay.replay,
+)
+for verb in VERBS:
     app.command()(verb)
 
 

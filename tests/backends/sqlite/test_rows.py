@@ -68,7 +68,7 @@ def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) 
 
 
 def test_a_pointer_of_a_group_that_is_not_there_is_passed_over(database: apsw.Connection) -> None:
-    put_pointers(database, [MovedPointer("gnone", OWNER, 1, 1)])
+    put_pointers(database, [MovedPointer("gnone", OWNER, 1, 1)], 1)
     assert database.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
     assert no_group("gnone", 3).head.epoch == 3
     database.close()

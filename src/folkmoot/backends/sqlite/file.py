@@ -214,7 +214,7 @@ class StoreFile:
                 if isinstance(work, Change):
                     work.run(database)
                 else:
-                    put_pointers(database, work)
+                    put_pointers(database, work, self.epoch)
                 results.append(None)
                 continue
             try:

@@ -127,9 +127,14 @@ def put_last_groups(database: apsw.Connection, numbers: Iterable[int]) -> None:
     database.execute("REPLACE INTO meta VALUES (?, ?)", (LAST_GROUPS, " ".join(map(str, numbers))))
 
 
-def put_pointers(database: apsw.Connection, pointers: Iterable[MovedPointer]) -> None:
-    """Raise read pointers; those of groups that are not there are passed over."""
-    database.executemany(_RAISE_POINTER_BY_ID, [(p.user, p.epoch, p.seq, p.group) for p in pointers])
+def put_pointers(database: apsw.Connection, pointers: Iterable[MovedPointer], epoch: int) -> None:
+    """Raise read pointers; those of groups that are not there are passed over.
+
+    Whatever moves in this life of the store is of its epoch, though the entry that was read be of an earlier one: else
+    it would stand behind the pointers that a restore took over.
+    """
+    rows = [(p.user, max(p.epoch, epoch), p.seq, p.group) for p in pointers]
+    database.executemany(_RAISE_POINTER_BY_ID, rows)
 
 
 def _check_outcomes(database: apsw.Connection, write: Write) -> None:

@@ -68,7 +68,7 @@ class SqliteStore:
 
         `reserve`, `vfs` and `synchronous` are for tests: other disks, and what is lost without syncs.
         """
-        lock = _locked(path)
+        lock = locked(path)
         file = StoreFile(
             path,
             reserve or Reserve(path.with_name("reserve"), reserve_bytes),
@@ -280,7 +280,7 @@ def _group_row(database: apsw.Connection, group: GroupId) -> Any:
     return database.execute("SELECT * FROM groups WHERE id = ?", (group,)).fetchone()
 
 
-def _locked(path: Path) -> int:
+def locked(path: Path) -> int:
     """A lock that goes with the process, however it ends. Raises StoreInUse."""
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
