@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from folkmoot.backends.memory.accounts import MemoryAccounts
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
-from folkmoot.gateway.connection import QUERIES_WAITING_MAX
+from folkmoot.gateway.connection import HELD_BYTES_MAX, HELD_FRAMES_MAX, QUERIES_WAITING_MAX
+from folkmoot.gateway.identity import mint
 from folkmoot.gateway.service import GatewaySettings
+from folkmoot.ports.clock import SystemClock
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import SENDS_UNANSWERED_MAX
-from folkmoot.testing.edge import Edge, Talker
+from folkmoot.testing.edge import SECRET, Edge, Talker
 
 OWNER = "user-1"
 
@@ -62,7 +65,7 @@ def test_a_hello_that_is_none_ends_the_connection(hello: dict[str, Any], code: s
         talker = Talker(edge, OWNER, "")
         frame = json.dumps({"t": "hello", "token": "x", "versions": [1]} | hello).encode()
         talker.connection.receive(frame)
-        (goodbye,) = talker.all(ev.Goodbye)
+        goodbye = await talker.wait(ev.Goodbye)
         assert goodbye.code == code
         assert talker.outlet.closed is not None
         talker.connection.receive(frame)  # Whatever comes after is nobody's.
@@ -149,3 +152,134 @@ def test_pings_are_answered() -> None:
         assert owner.all(ev.Pong) == [ev.Pong(ref="x")]
 
     an_edge(test)
+
+
+def frame_of(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def hello_of(user: str) -> bytes:
+    return frame_of(t="hello", token=token_of(user), versions=[1])
+
+
+def token_of(user: str, device: str = "") -> str:
+    return mint(SECRET, user, device=device, lifetime_s=60, now_ms=SystemClock().wall_ms())
+
+
+def test_what_comes_while_a_token_is_looked_at_is_taken_after_it_in_order() -> None:
+    async def test(edge: Edge) -> None:
+        talker = Talker(edge, OWNER, "")
+        talker.connection.receive(hello_of(OWNER))
+        for n in range(HELD_FRAMES_MAX):
+            talker.connection.receive(frame_of(t="ping", ref=str(n)))
+        assert talker.events == []
+        await talker.wait(ev.Pong, HELD_FRAMES_MAX)
+        assert isinstance(talker.events[0], ev.Welcome)
+        assert [event.ref for event in talker.events[1:]] == [str(n) for n in range(HELD_FRAMES_MAX)]
+        for n in range(3):
+            talker.connection.receive(frame_of(t="refresh", token=token_of(OWNER)))
+            talker.connection.receive(frame_of(t="ping", ref=f"after {n}"))
+        await talker.until(lambda: talker.count(ev.Pong) == HELD_FRAMES_MAX + 3)
+        assert [type(event) for event in talker.events[1 + HELD_FRAMES_MAX :]] == [ev.Refreshed, ev.Pong] * 3
+
+    an_edge(test)
+
+
+@pytest.mark.parametrize(
+    ("frames", "size_bytes"), [(HELD_FRAMES_MAX + 1, 1), (HELD_BYTES_MAX // 60_000 + 1, 60_000)], ids=["many", "long"]
+)
+def test_more_than_is_held_ends_the_connection_and_does_nothing(frames: int, size_bytes: int) -> None:
+    async def test(edge: Edge) -> None:
+        talker = Talker(edge, OWNER, "")
+        talker.connection.receive(hello_of(OWNER))
+        for _ in range(frames):
+            talker.connection.receive(frame_of(t="ping", ref="x" * size_bytes))
+        assert [event.code for event in talker.all(ev.Goodbye)] == ["flood"]
+        bystander = await edge.talker("user-2")
+        assert len(talker.events) == 1
+        assert edge.gateway.connections == 1
+        assert bystander.count(ev.Welcome) == 1
+
+    an_edge(test)
+
+
+def test_nothing_that_came_before_an_admission_is_done_where_there_is_none() -> None:
+    async def test(edge: Edge) -> None:
+        talker = Talker(edge, OWNER, "")
+        await edge.registrar.set_active(OWNER, False)
+        talker.connection.receive(hello_of(OWNER))
+        talker.connection.receive(frame_of(t="ping", ref="x"))
+        goodbye = await talker.wait(ev.Goodbye)
+        assert goodbye.code == "deactivated"
+        assert len(talker.events) == 1
+        assert edge.gateway.presence.users() == []
+
+    an_edge(test)
+
+
+def test_a_second_hello_is_out_of_state() -> None:
+    async def test(edge: Edge) -> None:
+        talker = Talker(edge, OWNER, "")
+        talker.connection.receive(hello_of(OWNER))
+        talker.connection.receive(hello_of("user-2"))
+        goodbye = await talker.wait(ev.Goodbye)
+        assert (goodbye.code, talker.all(ev.Welcome)[0].user) == ("out_of_state", OWNER)
+
+    an_edge(test)
+
+
+@pytest.mark.parametrize(("user", "device"), [("user-2", "phone"), (OWNER, "tablet")])
+def test_a_refresh_is_by_the_same_user_and_device(user: str, device: str) -> None:
+    async def test(edge: Edge) -> None:
+        talker = await edge.talker(OWNER, device="phone")
+        talker.say(ev.Refresh(token=token_of(OWNER, "phone")))
+        await talker.wait(ev.Refreshed)
+        talker.say(ev.Refresh(token=token_of(OWNER)))
+        await talker.wait(ev.Refreshed, 2)
+        talker.say(ev.Refresh(token=token_of(user, device)))
+        goodbye = await talker.wait(ev.Goodbye)
+        assert goodbye.code == "token_invalid"
+
+    an_edge(test)
+
+
+def test_a_client_that_is_gone_before_it_is_known_leaves_nothing() -> None:
+    async def test(edge: Edge) -> None:
+        talker = Talker(edge, OWNER, "")
+        talker.connection.receive(hello_of(OWNER))
+        talker.drop()
+        await edge.talker("user-2")
+        assert talker.events == []
+        assert (edge.gateway.connections, edge.gateway.presence.users()) == (1, ["user-2"])
+
+    an_edge(test)
+
+
+def test_a_hello_waits_for_a_store_that_is_away() -> None:
+    async def run() -> None:
+        disk = Disk()
+        async with Edge(MemoryStore(Disk()), accounts=MemoryAccounts(disk)) as edge:
+            disk.away = True
+            talker = Talker(edge, OWNER, "")
+            talker.connection.receive(hello_of(OWNER))
+            await asyncio.sleep(0)
+            assert talker.events == []
+            disk.away = False
+            await talker.wait(ev.Welcome)
+
+    asyncio.run(run())
+
+
+def test_a_store_that_stays_away_sends_the_client_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("folkmoot.gateway.connection.LOOKS_AGAIN_S", (0.0, 0.0))
+
+    async def run() -> None:
+        disk = Disk()
+        async with Edge(MemoryStore(Disk()), accounts=MemoryAccounts(disk)) as edge:
+            disk.away = True
+            talker = Talker(edge, OWNER, "")
+            talker.connection.receive(hello_of(OWNER))
+            goodbye = await talker.wait(ev.Goodbye)
+            assert (goodbye.code, talker.count(ev.Welcome)) == ("server_error", 0)
+
+    asyncio.run(run())

@@ -9,6 +9,7 @@ import msgspec
 
 from folkmoot.gateway.admission import TokenBucket
 from folkmoot.gateway.identity import Identity, TokenRefused, Verifier, mint
+from folkmoot.gateway.problem import STATUS
 from folkmoot.gateway.standings import Standings
 from folkmoot.model.ids import DeviceId, UserId, is_name
 from folkmoot.ports.accounts import SCOPES, ApiKey, Standing
@@ -132,10 +133,7 @@ class Access:
                 caller = self._of_identity(identity, acting_as or "")
             await self.check(caller)
         except TokenRefused as refused:
-            # Who is deactivated is known well enough: another token would not help.
-            known = refused.code == "deactivated"
-            status = HTTPStatus.FORBIDDEN if known else HTTPStatus.UNAUTHORIZED
-            raise AccessRefused(status, refused.code, refused.detail) from refused
+            raise AccessRefused(STATUS[refused.code], refused.code, refused.detail) from refused
         except StoreAway as away:
             detail = "who asks cannot be looked up now"
             raise AccessRefused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, RETRY_AFTER_S) from away
@@ -143,6 +141,8 @@ class Access:
 
     async def check(self, caller: Caller) -> None:
         """Raise TokenRefused where what let `caller` in is no longer good; StoreAway where nobody can tell."""
+        if caller.signer and not self.verifier.knows(caller.signer):
+            raise TokenRefused("token_invalid", "the key that signed the token is one no longer")
         key = await self.standings.key(caller.key) if caller.key else None
         standing = await self.standings.of(caller.user) if caller.user else None
         code = fault_of(caller, standing, key)

@@ -1,11 +1,13 @@
 """One client's connection, whatever the transport: frames in, events out, and the groups it follows."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from folkmoot.gateway.access import Caller
 from folkmoot.gateway.admission import TokenBucket
 from folkmoot.gateway.feed import Feed
 from folkmoot.gateway.follow import Follower, Others, Wish
@@ -16,6 +18,7 @@ from folkmoot.model import entry as kinds
 from folkmoot.model.ids import GroupId, UserId, group_id, is_name
 from folkmoot.model.position import Position, PositionInvalid, parse_position
 from folkmoot.model.send import Send
+from folkmoot.ports.store import StoreAway
 from folkmoot.ports.subjects import Answer
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.codec import FrameInvalid
@@ -42,6 +45,15 @@ WISHES_WAITING_MAX: Final = 10_000
 WINDOW_FULL_MS: Final = 50
 KIND_CHARS_MAX: Final = 64
 
+HELD_FRAMES_MAX: Final = 64
+HELD_BYTES_MAX: Final = 262_144
+"""Of frames that come while a token is looked at: they are taken after it, in order. Past either bound: `flood`."""
+
+LOOKS_AGAIN_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
+"""How long to wait for a store that is away before each next look at a token. Then the client connects again."""
+
+_log = logging.getLogger(__name__)
+
 
 class Connection:
     """What one client may do and see. A transport calls `receive`, `paused`, `resumed`, `lost`; the wheel the rest."""
@@ -50,11 +62,13 @@ class Connection:
         "__weakref__",
         "_events",
         "_follower",
+        "_held",
         "_last_buffered",
         "_queries",
         "_sends",
         "_session",
         "_unanswered",
+        "caller",
         "device",
         "feeds",
         "follows_all",
@@ -70,6 +84,7 @@ class Connection:
     def __init__(self, gateway: "Gateway", outlet: Outlet) -> None:
         self.gateway = gateway
         self.outlet = outlet
+        self.caller: Caller | None = None
         self.user: UserId = ""
         self.device = ""
         self.window = WINDOW_ENTRIES_DEFAULT
@@ -80,6 +95,7 @@ class Connection:
         self.heard = 0
         self._session = ServerSession(outlet.codec)
         self._follower = Follower(self)
+        self._held: list[bytes] | None = None
         self._unanswered = 0
         self._queries = 0
         self._last_buffered = -1
@@ -97,6 +113,9 @@ class Connection:
     def receive(self, payload: bytes) -> None:
         """One whole frame from the client. Never raises: what is wrong with it is said to the client."""
         if self.is_closed:
+            return
+        if self._held is not None:
+            self._hold(self._held, payload)
             return
         try:
             event = self._session.receive(payload)
@@ -195,8 +214,26 @@ class Connection:
         self.gateway.count_end(code)
         self.outlet.close(CODES[code].close, code)
 
+    def admit(self, caller: Caller) -> None:
+        """Let the caller in. Only in the very step in which `gateway.access` said that it is good."""
+        self.caller = caller
+        self.user = caller.user
+        self.device = caller.device
+        self.gateway.ready(self, caller.expires_ms)
+        self.send(
+            ev.Welcome(
+                user=self.user,
+                device=self.device,
+                version=ev.VERSION,
+                time_ms=self.gateway.clock.wall_ms(),
+                ping_interval_ms=int(self.gateway.settings.ping_interval_s * 1_000),
+                token_expires_ms=caller.expires_ms,
+            )
+        )
+
     def _let_go(self) -> None:
         self.is_closed = True
+        self._held = None
         self._follower.close()
         feeds, self.feeds = self.feeds, {}
         for feed in feeds.values():
@@ -222,37 +259,61 @@ class Connection:
         if not 1 <= event.window <= WINDOW_ENTRIES_MAX or (event.device and not is_name(event.device)):
             self.end("bad_event", f"window is 1 to {WINDOW_ENTRIES_MAX}, a device is a name")
             return
-        try:
-            identity = self.gateway.identify(event.token[: TOKEN_CHARS_MAX + 1])
-        except TokenRefused as refused:
-            self.end(refused.code, refused.detail)
-            return
-        self.user = identity.user
-        self.device = identity.device or event.device
         self.window = event.window
-        self.gateway.ready(self, identity.expires_ms)
-        self.send(
-            ev.Welcome(
-                user=self.user,
-                device=self.device,
-                version=ev.VERSION,
-                time_ms=self.gateway.clock.wall_ms(),
-                ping_interval_ms=int(self.gateway.settings.ping_interval_s * 1_000),
-                token_expires_ms=identity.expires_ms,
-            )
-        )
+        self._look_at(event.token, event.device)
 
     def _on_refresh(self, event: ev.Refresh) -> None:
+        self._look_at(event.token, self.device)
+
+    def _look_at(self, token: str, device: str) -> None:
+        """Ask who the token is for. What the client sends meanwhile is held: nothing of it may be done before."""
+        self._held = []
+        self.gateway.spawn(self._enter(token[: TOKEN_CHARS_MAX + 1], device))
+
+    async def _enter(self, token: str, device: str) -> None:
         try:
-            identity = self.gateway.identify(event.token[: TOKEN_CHARS_MAX + 1])
+            caller = await self._caller_of(token, device)
         except TokenRefused as refused:
             self.end(refused.code, refused.detail)
             return
-        if identity.user != self.user:
-            self.end("token_invalid", "the token is another user's")
+        except StoreAway:
+            self.end("server_error", "who the token is for cannot be looked up now")
             return
-        self.gateway.wheel.renewed(self, identity.expires_ms)
-        self.send(ev.Refreshed(token_expires_ms=identity.expires_ms))
+        except Exception:
+            _log.exception("a token could not be looked at")
+            self.end("server_error")
+            return
+        # From here to the last held frame there is no await: whoever is shut out after this is told by the bus.
+        if self.is_closed:
+            return
+        if self.caller is None:
+            self.admit(caller)
+        else:
+            self._renew(caller)
+        held, self._held = self._held, None
+        for payload in held or ():
+            self.receive(payload)
+
+    async def _caller_of(self, token: str, device: str) -> Caller:
+        for wait_s in LOOKS_AGAIN_S:
+            try:
+                return await self.gateway.access.of_token(token, device=device)
+            except StoreAway:
+                await self.gateway.clock.sleep(wait_s)
+        return await self.gateway.access.of_token(token, device=device)
+
+    def _renew(self, caller: Caller) -> None:
+        if (caller.user, caller.device) != (self.user, self.device):
+            self.end("token_invalid", "the token is another user's, or another device's")
+            return
+        self.caller = caller
+        self.gateway.wheel.renewed(self, caller.expires_ms)
+        self.send(ev.Refreshed(token_expires_ms=caller.expires_ms))
+
+    def _hold(self, held: list[bytes], payload: bytes) -> None:
+        held.append(payload)
+        if len(held) > HELD_FRAMES_MAX or sum(map(len, held)) > HELD_BYTES_MAX:
+            self.end("flood", "too much was sent before the answer to a token")
 
     def _on_resume(self, event: ev.Resume) -> None:
         if len(event.groups) > POSITIONS_PER_RESUME_MAX:

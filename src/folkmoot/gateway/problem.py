@@ -42,6 +42,9 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "token_expired": HTTPStatus.UNAUTHORIZED,
     "token_invalid": HTTPStatus.UNAUTHORIZED,
+    "signed_out": HTTPStatus.UNAUTHORIZED,
+    "key_revoked": HTTPStatus.UNAUTHORIZED,
+    "deactivated": HTTPStatus.FORBIDDEN,
     "server_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The status of every code that a request over HTTP can be answered with."""

@@ -7,14 +7,15 @@ from collections.abc import Coroutine
 
 import msgspec
 
+from folkmoot.gateway.access import Access
 from folkmoot.gateway.connection import Connection
 from folkmoot.gateway.feed import Feed
 from folkmoot.gateway.feeds import Feeds
-from folkmoot.gateway.identity import Identity, Verifier
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.pointers import Pointers
 from folkmoot.gateway.presence import Presence
 from folkmoot.gateway.queries import Queries
+from folkmoot.gateway.revocation import Revocation
 from folkmoot.gateway.submit import Submitter
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import SECONDS, Histogram
@@ -57,13 +58,14 @@ class Gateway:
         bus: Bus,
         clock: Clock,
         chance: Chance,
-        verifier: Verifier,
+        access: Access,
         wheel: Wheel,
         settings: GatewaySettings | None = None,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self.store = store
         self.clock = clock
+        self.access = access
         self.wheel = wheel
         self.edge = chance.token(8).hex()
         self.feeds = Feeds(self.edge, store, bus, clock)
@@ -79,12 +81,12 @@ class Gateway:
         self.pushed_s = Histogram(SECONDS)
         self._bus = bus
         self.chance = chance
-        self._verifier = verifier
         self._connections: set[Connection] = set()
         self._of_user: dict[UserId, list[Connection]] = {}
         self._ends: dict[str, int] = {}
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.revocation = Revocation(access, clock, self._connections, self._of_user)
 
     @property
     def connections(self) -> int:
@@ -93,7 +95,10 @@ class Gateway:
     async def start(self) -> None:
         push = self._bus.subscribe(subjects.push(self.edge), self._on_push, on_gap=self._announce_all)
         recall = self._bus.subscribe(subjects.RECALL, self._on_recall)
-        self._subscriptions = [push, recall]
+        standing = self._bus.subscribe(subjects.STANDING, self.revocation.on_moved, on_gap=self.revocation.look_at_all)
+        self._subscriptions = [push, recall, standing]
+        self.access.verifier.on_change.append(self.revocation.signers_replaced)
+        self.spawn(self.revocation.run())
         self.spawn(self.wheel.run())
         self.spawn(self._tick())
         self.spawn(self._announce_for_ever())
@@ -111,6 +116,8 @@ class Gateway:
     async def stop(self) -> None:
         for subscription in self._subscriptions:
             subscription.cancel()
+        with contextlib.suppress(ValueError):  # It may be stopped though it never came to be started.
+            self.access.verifier.on_change.remove(self.revocation.signers_replaced)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,10 +137,6 @@ class Gateway:
         self._connections.add(connection)
         self.wheel.opened(connection)
         return connection
-
-    def identify(self, token: str) -> Identity:
-        """Who the token is for. Raises TokenRefused."""
-        return self._verifier.verify(token, now_ms=self.clock.wall_ms())
 
     def ready(self, connection: Connection, expires_ms: int | None) -> None:
         """The connection has said who it is."""
@@ -259,12 +262,13 @@ class Gateway:
                 _log.exception("gateway tick failed")
 
     async def _sweep_for_ever(self) -> None:
-        """The last resort: whatever was lost, each feed and each user's groups are compared with the store."""
+        """The last resort: whatever was lost, feeds, users' groups and their standings are compared with the store."""
         while True:
             await self.feeds.sweep(duration_s=self.settings.sweep_interval_s / 2)
             users = self.presence.users()
             pause_s = self.settings.sweep_interval_s / 2 / max(1, len(users))
             for user in users:
+                self.revocation.look_at(user)
                 with contextlib.suppress(StoreAway):
                     await self._reread_groups(user)
                 await self.clock.sleep(pause_s)

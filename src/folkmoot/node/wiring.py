@@ -8,8 +8,11 @@ import msgspec
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
+from folkmoot.gateway.access import Access
 from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, public_key, secret_of
+from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway, GatewaySettings
+from folkmoot.gateway.standings import Standings
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
 from folkmoot.node.config import Settings, SettingsError
@@ -27,6 +30,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     router: Router
     delivery: Delivery
     gateway: Gateway
+    registrar: Registrar
 
     async def start(self) -> None:
         """In the order in which each finds the next one listening."""
@@ -78,7 +82,7 @@ def build_roles(
     fail_point: FailPoint | None = None,
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
-    verifier = Verifier(token_keys(settings))
+    access = Access(Verifier(token_keys(settings)), Standings(store.accounts, clock), clock)
     router = Router(
         store,
         bus,
@@ -99,11 +103,12 @@ def build_roles(
         bus,
         clock,
         chance,
-        verifier,
+        access,
         Wheel(clock, ping_interval_s=settings.ping_interval_s, hello_seconds=settings.hello_seconds),
         gateway_settings(settings),
     )
-    return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway)
+    registrar = Registrar(store.accounts, access, bus, clock, chance)
+    return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway, registrar=registrar)
 
 
 def router_settings(settings: Settings) -> RouterSettings:

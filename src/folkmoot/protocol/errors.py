@@ -63,7 +63,7 @@ CODES: Final[dict[str, ErrorCode]] = {
             "send_id_conflict", "this send id has an outcome for another body", "use a new send id for a new body"
         ),
         _refused("membership_over", "the membership under which it was made has ended"),
-        _refused("not_allowed", "the sender's role does not allow it"),
+        _refused("not_allowed", "the sender's role, or what the token or the API key is for, does not allow it"),
         _refused("already_member", "all who were to be added are members"),
         _refused("not_a_member", "the user it is about is not a member"),
         _refused("last_owner", "the last owner cannot leave, be removed or step down while others are members"),
@@ -81,7 +81,7 @@ CODES: Final[dict[str, ErrorCode]] = {
         ),
         _undecided("out_of_turn", "the send named in `after` has no outcome yet", "send again from that one on"),
         _undecided("slow_down", "too many refusals for this sender in this group; nothing was decided", _AGAIN),
-        _undecided("rate_limited", "this connection sends faster than its rate; nothing was decided", _AGAIN),
+        _undecided("rate_limited", "this connection or API key asks faster than its rate; nothing was decided", _AGAIN),
         _undecided(
             "window_full", "too many sends of this connection wait for an answer", "send again when some are answered"
         ),
@@ -114,12 +114,17 @@ CODES: Final[dict[str, ErrorCode]] = {
         _closed("too_many_connections", 4004, "the server is at its bound of connections", _RECONNECT),
         _closed("token_expired", 4100, "the token's time is over", "get a new token, then connect again"),
         _closed("token_invalid", 4101, "the token is not one of this server's", "get another token"),
+        _closed("signed_out", 4102, "the user signed out after the token was made", "sign in again: get a new token"),
+        _closed(
+            "key_revoked", 4103, "the API key, or the one that had the token made, was revoked", "get another token"
+        ),
         _closed("not_json", 4200, "the frame is not JSON in UTF-8", _BUG),
         _closed("bad_event", 4201, "the frame is no event of this protocol", _BUG),
         _closed("frame_too_large", 4202, "the frame is over its bound", _BUG),
         _closed("out_of_state", 4203, "the event is not allowed at this point of the connection", _BUG),
         _closed("flood", 4204, "events came in far over their rate", "wait a minute; mend the client"),
         _closed("unsupported_version", 4205, "no protocol version in common", "update the client"),
+        _closed("deactivated", 4206, "the user is deactivated", "tell the user; no other token helps"),
     )
 }
 

@@ -6,13 +6,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from folkmoot.backends.memory.accounts import MemoryAccounts
 from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.backends.memory.disk import Disk
 from folkmoot.delivery.service import Delivery, DeliverySettings
+from folkmoot.gateway.access import Access
 from folkmoot.gateway.connection import Connection
 from folkmoot.gateway.identity import Key, Verifier, mint
+from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway, GatewaySettings
+from folkmoot.gateway.standings import Standings
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.ids import GroupId, SendId, UserId
+from folkmoot.ports.accounts import Accounts
 from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.ports.store import Store
@@ -190,15 +196,19 @@ class Edge:
         gateway: GatewaySettings | None = None,
         router: RouterSettings | None = None,
         fail_point: FailPoint | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self.store = store
+        self.accounts = accounts or MemoryAccounts(Disk())
         self.bus = bus or MemoryBus()
         clock, chance = SystemClock(), SystemChance()
-        verifier = Verifier([Key(algorithm="HS256", material=SECRET)])
+        verifier = Verifier([Key(algorithm="HS256", material=SECRET, local=True)])
+        self.access = Access(verifier, Standings(self.accounts, clock), clock)
+        self.registrar = Registrar(self.accounts, self.access, self.bus, clock, chance)
         settings = router or RouterSettings()
         self.router = Router(store, self.bus, clock, chance, settings, fail_point=fail_point)
         self.delivery = Delivery(store, self.bus, clock, chance, DeliverySettings())
-        self.gateway = Gateway(store, self.bus, clock, chance, verifier, Wheel(clock), gateway)
+        self.gateway = Gateway(store, self.bus, clock, chance, self.access, Wheel(clock), gateway)
 
     async def __aenter__(self) -> "Edge":
         await self.router.start()
