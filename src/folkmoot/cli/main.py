@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from folkmoot import __version__
-from folkmoot.cli import backup, chat, group, history, replay, restore, send, serve, tail, token, verify
+from folkmoot.cli import backup, bench, chat, group, history, replay, restore, send, serve, tail, token, verify
 
 app = typer.Typer(
     name="folkmoot",
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(group.app, name="group")
+app.add_typer(bench.app, name="bench")
 VERBS = (
     serve.serve,
     token.token,

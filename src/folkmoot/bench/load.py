@@ -1,0 +1,238 @@
+"""One load process: thousands of sockets in one loop, driven by lines on its standard input.
+
+`python -m folkmoot.bench.load`: a `Job` comes in, `Connected` goes out; a `Begin` comes in, a `Tally` goes out; it ends
+with its input. Raw sockets and hand-made frames, since what the load costs must not be what is measured.
+"""
+
+import gc
+import itertools
+import os
+import select
+import socket
+import sys
+import time
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.jobs import Begin, Broken, Connected, Job, Tally
+from folkmoot.bench.traffic import NEVER_NS, Client, Traffic, traffic_of
+from folkmoot.bench.wire import CLOSE, PING, PONG_FRAME, event_frame, next_frame, number_of, upgrade_request
+from folkmoot.gateway.identity import mint
+from folkmoot.gateway.listener import raise_open_files
+from folkmoot.protocol import events as ev
+
+OPENING_MAX: Final = 64
+"""Sockets on their way at once: a crowd that comes all at once is another measure."""
+
+CONNECT_S_MAX: Final = 30.0
+"""Without any socket coming up: then the load gives up."""
+
+GRACE_S: Final = 10.0
+"""How long what was asked for may still come after the end."""
+
+EVENTS_PER_TURN_MAX: Final = 128
+"""So that what is due is made between them, and not late."""
+
+READ_BYTES: Final = 65_536
+TOKEN_LIFETIME_S: Final = 86_400
+IP_BIND_ADDRESS_NO_PORT: Final = 24
+FLOOR_JOIN: Final = b"JOIN"
+
+
+class LoadBroken(Exception):
+    """The load cannot go on; the text says why."""
+
+
+class Load:
+    """The sockets of one job, and its traffic once it has begun."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._epoll = select.epoll()
+        self._sockets: list[socket.socket] = []
+        self._clients: dict[int, Client] = {}
+        self._live = 0
+        self._traffic = Traffic(job, (), self._write)
+        self._upgrade = upgrade_request(job.host, job.port)
+        self._now_ms = time.time_ns() // 1_000_000
+
+    def connect(self) -> int:
+        """Bring all sockets up and live in their groups; how many. Raises LoadBroken, OSError."""
+        own = range(self._job.worker, len(self._job.groups), self._job.workers)
+        members = self._job.members
+        wanted = [(group, f"user-{group * members + n + 1}") for group in own for n in range(members)]
+        sources = itertools.cycle(self._job.sources)
+        seen, seen_s = 0, time.monotonic()
+        for group, user in wanted:
+            self._open(group, user, next(sources))
+            while len(self._clients) - self._live >= OPENING_MAX:
+                self.turn(1.0)
+        while self._live < len(wanted):
+            self.turn(1.0)
+            if self._live != seen:
+                seen, seen_s = self._live, time.monotonic()
+            elif time.monotonic() - seen_s > CONNECT_S_MAX:
+                raise LoadBroken(f"{self._live} of {len(wanted)} sockets came up")
+        self._traffic = traffic_of(self._job, list(self._clients.values()), self._write)
+        return self._live
+
+    def run(self, begin: Begin) -> Tally:
+        """All of the traffic, and what came of it."""
+        traffic = self._traffic
+        traffic.begin(begin)
+        while (now_ns := time.monotonic_ns()) < traffic.end_ns:
+            due_ns = min(traffic.make_due(now_ns), traffic.end_ns)
+            self.turn((due_ns - time.monotonic_ns()) / 1e9)
+        last_ns = time.monotonic_ns() + int(GRACE_S * 1e9)
+        while not traffic.settled and time.monotonic_ns() < last_ns:
+            self.turn(0.05)
+        return traffic.done()
+
+    def turn(self, wait_s: float, also: int | None = None) -> bool:
+        """Take what has come, waiting for the first of it; whether there is something at the descriptor `also`."""
+        watched = [self._epoll.fileno()] if also is None else [self._epoll.fileno(), also]
+        # epoll waits in whole milliseconds, which would make each request up to one too late; select does not.
+        ready, _, _ = select.select(watched, (), (), max(0.0, wait_s))
+        if self._epoll.fileno() in ready:
+            for fd, _ in self._epoll.poll(0, EVENTS_PER_TURN_MAX):
+                self._read(fd)
+        return also in ready
+
+    def close(self) -> None:
+        for one in self._sockets:
+            one.close()
+        self._epoll.close()
+
+    def _open(self, group: int, user: str, source: str) -> None:
+        one = socket.socket()
+        self._sockets.append(one)
+        # The port is chosen at connect: so each source address has all of them for this server.
+        one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.bind((source, 0))
+        one.settimeout(CONNECT_S_MAX)
+        one.connect((self._job.host, self._job.port))
+        one.setblocking(False)
+        client = self._clients[one.fileno()] = Client(one.fileno(), group, user)
+        self._epoll.register(one.fileno(), select.EPOLLIN)
+        if self._job.plain:
+            client.shaken = True
+            self._write(client, FLOOR_JOIN + group.to_bytes(4, "big"))
+        else:
+            self._write(client, self._upgrade)
+
+    def _write(self, client: Client, data: bytes) -> None:
+        try:
+            written = os.write(client.fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            return  # Its end is noticed where it is read from.
+        if written != len(data):
+            raise LoadBroken("the server does not read what it is sent: less load, please")
+
+    def _read(self, fd: int) -> None:
+        client = self._clients[fd]
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        now_ns = time.monotonic_ns()
+        if not data:
+            self._lost(client)
+            return
+        if client.rest:
+            data = client.rest + data
+            client.rest = b""
+        at = 0 if client.shaken else self._shake(client, data)
+        if client.live or at < len(data):
+            self._frames(client, data, at, now_ns)
+
+    def _frames(self, client: Client, data: bytes, at: int, now_ns: int) -> None:
+        size = len(data)
+        while at < size:
+            if not client.live and self._job.plain:
+                at += 1  # The floor's one byte: it has joined.
+                self._is_live(client)
+                continue
+            first, start, end = next_frame(data, at)
+            if not end:
+                client.rest = data[at:]
+                return
+            at = end
+            if data.startswith(b'{"t":"entry"', start):
+                self._traffic.entry(client, data, start, end, now_ns)
+            elif first == PING:
+                self._write(client, PONG_FRAME)
+            elif first == CLOSE or data.startswith(b'{"t":"goodbye"', start):
+                self._said_goodbye(client, data[start:end])
+            elif not client.live and data.startswith(b'{"t":"recovered"', start):
+                client.seq = number_of(data, start, end, b'"seq":')
+                self._is_live(client)
+            else:
+                self._traffic.event(client, data, start, end, now_ns)
+
+    def _shake(self, client: Client, data: bytes) -> int:
+        """Go on once the answer to the upgrade is whole; where in `data` it ends."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            client.rest = data
+            return len(data)
+        if not data.startswith(b"HTTP/1.1 101"):
+            raise LoadBroken(f"the server refused a socket: {data[:200].decode('latin-1')}")
+        client.shaken = True
+        token = mint(self._job.secret.encode(), client.user, lifetime_s=TOKEN_LIFETIME_S, now_ms=self._now_ms)
+        hello = event_frame(ev.Hello(token=token, versions=[ev.VERSION], client="bench", window=10_000))
+        self._write(client, hello + event_frame(ev.Resume(groups={self._job.groups[client.group]: ""})))
+        return end + 4
+
+    def _is_live(self, client: Client) -> None:
+        client.live = True
+        self._live += 1
+
+    def _said_goodbye(self, client: Client, payload: bytes) -> None:
+        if not client.live:
+            raise LoadBroken(f"the server ended a connection: {payload[:200].decode('utf-8', 'replace')}")
+
+    def _lost(self, client: Client) -> None:
+        if not client.live:
+            raise LoadBroken("the server closed a socket before it was up")
+        self._traffic.tally.lost += 1
+        self._epoll.unregister(client.fd)
+        # Writes to it go nowhere from now on; the descriptor stays taken, so that none is confused with it.
+
+
+def main() -> int:
+    """Do as the lines on standard input say, until they end."""
+    raise_open_files()
+    orders = sys.stdin.buffer
+    load = Load(msgspec.json.decode(orders.readline(), type=Job))
+    try:
+        _say(Connected(load.connect()))
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        while True:
+            while not load.turn(NEVER_NS / 1e18, orders.fileno()):
+                pass
+            line = orders.readline()
+            if not line:
+                return 0
+            _say(load.run(msgspec.json.decode(line, type=Begin)))
+    except (LoadBroken, OSError) as error:
+        _say(Broken(str(error)))
+        return 1
+    finally:
+        load.close()
+
+
+def _say(what: Connected | Tally | Broken) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

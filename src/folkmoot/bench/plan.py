@@ -1,0 +1,84 @@
+"""How large a measure is, where it runs, and what its result has to be at full size."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.figures import Spread
+
+SCENARIOS: Final = {
+    "floor": "what a loop over send() in C costs: no server can do the same for less",
+    "fanout": "messages to many members each, stored durably, between two runs of the floor",
+    "idle": "memory of connections that only are there",
+    "sends": "messages in pairs, one a group at a time: how fast sends become durable",
+    "history": "pages of a long log, forwards and backwards",
+    "start": "a store of many groups that nobody reads: how soon it is served from",
+}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure. Rates are of the whole; a rate of 0 in `sends` is one unanswered send a group, as fast as answers
+    come. `cores_load` none: every core but the server's. `acks_per_s`: acknowledgements of entries, as clients send.
+    """
+
+    scenario: str
+    sockets: int = 13_000
+    members: int = 130
+    rate_per_s: float = 500.0
+    seconds: float = 20.0
+    warm_s: float = 5.0
+    text_bytes: int = 180
+    acks_per_s: float = 0.0
+    page_entries: int = 50
+    log_entries: int = 20_000
+    groups_stored: int = 200_000
+    runs: int = 1
+    core_server: int = 0
+    cores_load: tuple[int, ...] = ()
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def groups(self) -> int:
+        return max(1, self.sockets // self.members)
+
+
+DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
+    "floor": {},
+    "fanout": {},
+    "idle": {"rate_per_s": 0.0, "warm_s": 10.0, "seconds": 30.0},
+    "sends": {"sockets": 1_000, "members": 2, "rate_per_s": 3_000.0},
+    "history": {"sockets": 100, "members": 2, "rate_per_s": 300.0, "warm_s": 2.0},
+    "start": {"members": 2, "runs": 3},
+}
+"""Where a scenario's own size is another than `Plan` says."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What a result was to be, in words, and whether it is."""
+
+    wanted: str
+    met: bool
+
+
+def targets_of(plan: Plan, figures: Mapping[str, Spread]) -> list[Target]:
+    """The targets of a measure at full size, by the medians; none where it was smaller, or gave no figures."""
+    if not figures:
+        return []
+
+    def median(name: str) -> float:
+        return figures[name].median if name in figures else 0.0
+
+    full = plan.sockets >= 13_000
+    match plan.scenario:
+        case "fanout" if full and plan.members >= 130 and plan.rate_per_s >= 500:
+            met = median("deliveries_per_cpu_s") >= 110_000 or median("ratio_to_floor") >= 0.60
+            return [Target("110,000 deliveries a CPU-second, or 0.60 of the floor in the same run", met)]
+        case "idle" if full:
+            return [Target("at most 12 KB of RSS a connection", median("rss_bytes_per_socket") <= 12 * 1_024)]
+        case "sends" if plan.rate_per_s == 0 or plan.rate_per_s >= 3_000:
+            return [Target("3,000 durable sends a second", median("sends_per_s") >= 2_970)]
+        case "start" if plan.groups_stored >= 200_000:
+            return [Target("ready in under 2 s", median("ready_s") < 2.0)]
+        case _:
+            return []

@@ -1,0 +1,133 @@
+"""What a measure says in the end: runs, medians and spread, targets and the machine; as JSON and as text."""
+
+import datetime
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.figures import Spread, spread_of
+from folkmoot.bench.machine import UNSYNCED, Machine
+from folkmoot.bench.plan import Plan, Target, targets_of
+from folkmoot.bench.scenarios import Run
+
+MEANINGS: Final = {
+    "answer_ms_p50": "send to its answer, ms, median",
+    "answer_ms_p99": "send to its answer, ms, 99th percentile",
+    "backwards_ms_p50": "a page backwards, ms, median",
+    "backwards_ms_p99": "a page backwards, ms, 99th percentile",
+    "commits_per_s": "synced transactions a second",
+    "connect_cpu_ms_per_socket": "server's CPU for one connection to come up, ms",
+    "deliveries": "deliveries counted, warming up included",
+    "deliveries_per_cpu_s": "deliveries per CPU-second of the server",
+    "deliveries_per_s": "deliveries a second",
+    "empty_rss_bytes": "server's memory without connections, bytes",
+    "entries_per_commit": "entries in one synced transaction",
+    "fdatasync_ms_p50": "fdatasync of the disk meanwhile, ms, median",
+    "fdatasync_ms_p99": "fdatasync of the disk meanwhile, ms, 99th percentile",
+    "floor_deliveries_per_cpu_s": "deliveries per CPU-second of the floor, mean of before and after",
+    "floor_latency_ms_p50": "end to end over the floor, ms, median",
+    "floor_latency_ms_p99": "end to end over the floor, ms, 99th percentile",
+    "floor_spread": "how far the floor before and after are apart, of their mean",
+    "forwards_ms_p50": "a page forwards, ms, median",
+    "forwards_ms_p99": "a page forwards, ms, 99th percentile",
+    "frame_bytes": "bytes of one delivery, or page",
+    "late_ms_p99": "how much later than meant the load asked, ms, 99th percentile",
+    "latency_ms_p50": "end to end, ms, median",
+    "latency_ms_p99": "end to end, ms, 99th percentile",
+    "load_average": "load average of the machine, last minute",
+    "load_cpu_share": "busiest load process, share of a core",
+    "load_wait_share": "load kept from running by others, share of the time",
+    "messages": "messages sent, warming up included",
+    "page_bytes": "bytes of a page",
+    "pages_per_cpu_s": "pages per CPU-second of the server",
+    "pages_per_s": "pages a second",
+    "ratio_to_floor": "deliveries per CPU-second, of the floor's",
+    "ready_cpu_s": "server's CPU until it was ready, s",
+    "ready_s": "from the command to ready, s",
+    "rss_bytes_per_socket": "memory that a connection adds, bytes",
+    "sends_per_cpu_s": "durable sends per CPU-second of the server",
+    "sends_per_s": "durable sends a second",
+    "server_cpu_share": "server, share of a core",
+    "server_rss_bytes": "server's memory, bytes",
+    "server_wait_share": "server's threads kept from running, share of the time",
+    "store_bytes": "bytes of the store's files",
+}
+"""What each figure is, with its unit. Every figure of a run stands here."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """One measure. `figures` has the median and the spread over those runs that gave a result."""
+
+    scenario: str
+    at: str
+    plan: Plan
+    machine: Machine
+    runs: list[Run]
+    figures: dict[str, Spread]
+    targets: list[Target]
+    warnings: list[str]
+
+    @property
+    def refused(self) -> bool:
+        """Whether a run gave no result."""
+        return any(run.refusals for run in self.runs)
+
+
+def report_of(plan: Plan, machine: Machine, runs: list[Run], *, at: datetime.datetime) -> Report:
+    """Sum up the runs of a plan."""
+    good = [run for run in runs if not run.refusals]
+    names = sorted({name for run in good for name in run.figures})
+    figures = {name: spread_of([run.figures[name] for run in good if name in run.figures]) for name in names}
+    return Report(
+        scenario=plan.scenario,
+        at=at.isoformat(timespec="seconds"),
+        plan=plan,
+        machine=machine,
+        runs=runs,
+        figures=figures,
+        targets=targets_of(plan, figures),
+        warnings=warnings_of(plan, machine),
+    )
+
+
+def warnings_of(plan: Plan, machine: Machine) -> list[str]:
+    """What makes the figures less than they seem, in words."""
+    warnings = []
+    if machine.file_system in UNSYNCED:
+        warnings.append(f"the store is on {machine.file_system}: a sync costs nothing there, and nothing is durable")
+    if machine.cores < 2:
+        warnings.append("one core only: the load takes its time from the server")
+    if machine.load_average > machine.cores * 0.5:
+        warnings.append(f"the machine was busy before (load {machine.load_average}): trust ratios, not times")
+    if plan.settings:
+        changed = ", ".join(f"{name}={value}" for name, value in sorted(plan.settings.items()))
+        warnings.append(f"settings are changed: {changed}")
+    return warnings
+
+
+def as_json(reports: Sequence[Report]) -> bytes:
+    """All of it, for machines: an object with `reports`."""
+    return msgspec.json.format(msgspec.json.encode({"reports": reports}), indent=2)
+
+
+def lines_of(report: Report) -> list[str]:
+    """All of it, for people."""
+    done = len([run for run in report.runs if not run.refusals])
+    lines = [f"{report.scenario}: {done} of {len(report.runs)} runs gave a result"]
+    width = max((len(MEANINGS[name]) for name in report.figures), default=0)
+    for name, spread in report.figures.items():
+        between = "" if spread.least == spread.most else f"  ({shown(spread.least)} to {shown(spread.most)})"
+        lines.append(f"  {MEANINGS[name]:<{width}}  {shown(spread.median):>12}{between}")
+    for number, run in enumerate(report.runs, start=1):
+        lines += [f"  NO RESULT of run {number}: {why}" for why in run.refusals]
+    lines += [f"  {'met' if target.met else 'MISSED'}: {target.wanted}" for target in report.targets]
+    lines += [f"  note: {warning}" for warning in report.warnings]
+    return lines
+
+
+def shown(value: float) -> str:
+    """A figure with as many digits as mean something."""
+    if value >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,308 @@
+"""What one load process asks for and when, whatever the answers; and the counts of what came back."""
+
+import random
+import struct
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.jobs import Begin, Job, Tally
+from folkmoot.bench.wire import client_frame, event_frame, number_of, stamp, stamp_of
+from folkmoot.gateway.websocket import text_frame
+from folkmoot.model.position import position_at
+from folkmoot.protocol import events as ev
+from folkmoot.protocol.codec import JSON
+
+READS_AT_ONCE_MAX: Final = 8
+"""Of one socket: half of what a server takes."""
+
+NEVER_NS: Final = 2**62
+_MESSAGE: Final = b'{"t":"send","id":"%b","kind":"message","group":"%b","join":1,"body":{"text":"%b"}}'
+_FLOOR_HEAD: Final = struct.Struct("!II")
+
+
+class Client:
+    """One socket: whose it is, and how far it is."""
+
+    __slots__ = ("fd", "group", "live", "reading", "rest", "seq", "shaken", "user")
+
+    def __init__(self, fd: int, group: int, user: str) -> None:
+        self.fd = fd
+        self.group = group
+        self.user = user
+        self.rest = b""
+        self.seq = -1
+        self.reading = 0
+        self.shaken = False
+        self.live = False
+
+
+class Traffic:
+    """No requests at all: the sockets are only kept. Others add what they ask for."""
+
+    def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
+        self.tally = Tally()
+        self.job = job
+        self.clients = list(clients)
+        self.write = write
+        self.of_group: dict[int, list[Client]] = {}
+        for client in clients:
+            self.of_group.setdefault(client.group, []).append(client)
+        self.groups = list(self.of_group)
+        self.end_ns = NEVER_NS
+        self._late = array("q")
+        self._deliveries = array("q")
+        self._answers = array("q")
+        self._start_ns = self._window_ns = 0
+        self._made = self._acked = 0
+        self._interval_ns = self._ack_interval_ns = 0.0
+
+    def begin(self, begin: Begin) -> None:
+        """Traffic starts, at a time that is still to come."""
+        self._start_ns = begin.start_ns
+        self._window_ns = begin.start_ns + int(begin.warm_s * 1e9)
+        self.end_ns = self._window_ns + int(begin.seconds * 1e9)
+        self.tally.by_second = [0] * (int(begin.warm_s + begin.seconds) + 1)
+        share = len(self.groups) / len(self.job.groups)
+        if self.job.rate_per_s > 0 and share > 0:
+            self._interval_ns = 1e9 / (self.job.rate_per_s * share)
+        if self.job.acks_per_s > 0 and share > 0:
+            self._ack_interval_ns = 1e9 / (self.job.acks_per_s * share)
+
+    def make_due(self, now_ns: int) -> int:
+        """Make what was meant for now or before; when the next is meant."""
+        at = self._due_ns(self._made, self._interval_ns)
+        while at <= now_ns:
+            self._made += 1
+            self.make(at, now_ns)
+            at = self._due_ns(self._made, self._interval_ns)
+        ack_at = self._due_ns(self._acked, self._ack_interval_ns)
+        while ack_at <= now_ns:
+            client = self.clients[self._acked % len(self.clients)]
+            self._acked += 1
+            self.write(client, event_frame(ev.Ack(groups={self.job.groups[client.group]: client.seq})))
+            ack_at = self._due_ns(self._acked, self._ack_interval_ns)
+        return min(at, ack_at)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was asked for has come."""
+        return True
+
+    def make(self, meant_ns: int, now_ns: int) -> None:
+        """Ask for one more."""
+
+    def entry(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
+        """An entry has come: the next of its group on this socket, or something is wrong."""
+        seq = number_of(data, start, end, b'"seq":')
+        if seq != client.seq + 1 and client.seq >= 0:
+            self.tally.out_of_order += 1
+        client.seq = seq
+        _, meant_ns = stamp_of(data, start, end)
+        if meant_ns < 0:
+            return
+        tally = self.tally
+        tally.delivered += 1
+        tally.frame_bytes = end - start
+        if self._window_ns <= now_ns < self.end_ns:
+            tally.in_window += 1
+        self._by_second(now_ns)
+        if self._window_ns <= meant_ns < self.end_ns:
+            self._deliveries.append(now_ns - meant_ns)
+
+    def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
+        """Anything else has come."""
+
+    def done(self) -> Tally:
+        """The counts, once it is over."""
+        self.tally.late.add(self._late)
+        self.tally.deliveries.add(self._deliveries)
+        self.tally.answers.add(self._answers)
+        return self.tally
+
+    def failed(self, code: str, count: int = 1) -> None:
+        self.tally.failed[code] = self.tally.failed.get(code, 0) + count
+
+    def _due_ns(self, number: int, interval_ns: float) -> int:
+        if interval_ns <= 0:
+            return NEVER_NS
+        # Processes take turns: their requests are evenly spaced together, not only each by itself.
+        at = self._start_ns + int((number + self.job.worker / self.job.workers) * interval_ns)
+        return at if at < self.end_ns else NEVER_NS
+
+    def _by_second(self, now_ns: int) -> None:
+        second = (now_ns - self._start_ns) // 1_000_000_000
+        if 0 <= second < len(self.tally.by_second):
+            self.tally.by_second[second] += 1
+
+
+class Sends(Traffic):
+    """Messages: groups in turn, and in each its members in turn."""
+
+    def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
+        super().__init__(job, clients, write)
+        self._text = b"x" * job.text_bytes
+        self._ids = [group.encode() for group in job.groups]
+        self._turn = dict.fromkeys(self.of_group, 0)
+        self._seqs = dict.fromkeys(self.of_group, 0)
+        self._waiting: dict[int, deque[int]] = {group: deque() for group in self.of_group}
+        self._busy: set[int] = set()
+        self._closed_loop = job.one_at_a_time and job.rate_per_s <= 0
+        self._begun = False
+
+    def make_due(self, now_ns: int) -> int:
+        if self._closed_loop and not self._begun and now_ns >= self._start_ns > 0:
+            self._begun = True
+            for group in self.groups:
+                self._send(group, now_ns, now_ns)
+        return super().make_due(now_ns)
+
+    def make(self, meant_ns: int, now_ns: int) -> None:
+        group = self.groups[(self._made - 1) % len(self.groups)]
+        self._late.append(now_ns - meant_ns)
+        if self.job.one_at_a_time and group in self._busy:
+            self._waiting[group].append(meant_ns)
+        else:
+            self._send(group, meant_ns, now_ns)
+
+    @property
+    def settled(self) -> bool:
+        tally = self.tally
+        return self._unanswered == 0 and tally.delivered >= tally.expected and not any(self._waiting.values())
+
+    def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
+        if data.startswith(b'{"t":"accepted"', start):
+            _, meant_ns = stamp_of(data, start, end)
+            if meant_ns < 0:
+                return
+            self.tally.accepted += 1
+            self.tally.expected += self.job.members
+            if self._window_ns <= now_ns < self.end_ns:
+                self.tally.accepted_in_window += 1
+            if self._window_ns <= meant_ns < self.end_ns:
+                self._answers.append(now_ns - meant_ns)
+        elif data.startswith((b'{"t":"undecided"', b'{"t":"refused"', b'{"t":"error"'), start):
+            self.failed(str(msgspec.json.decode(data[start:end])["code"]))
+        else:
+            return
+        self._next(client.group, now_ns)
+
+    def done(self) -> Tally:
+        unanswered = self._unanswered
+        unsent = sum(len(waiting) for waiting in self._waiting.values())
+        if unsent:
+            self.failed("unsent", unsent)
+        if unanswered:
+            self.failed("unanswered", unanswered)
+        return super().done()
+
+    @property
+    def _unanswered(self) -> int:
+        if self.job.plain:
+            return 0
+        return self.tally.sent - self.tally.accepted - sum(self.tally.failed.values())
+
+    def _next(self, group: int, now_ns: int) -> None:
+        """The group's send has been answered: its next one, if one is due."""
+        self._busy.discard(group)
+        waiting = self._waiting[group]
+        if waiting:
+            self._send(group, waiting.popleft(), now_ns)
+        elif self._closed_loop and now_ns < self.end_ns:
+            self._send(group, now_ns, now_ns)
+
+    def _send(self, group: int, meant_ns: int, now_ns: int) -> None:
+        clients = self.of_group[group]
+        client = clients[self._turn[group] % len(clients)]
+        self._turn[group] += 1
+        self._busy.add(group)
+        self.tally.sent += 1
+        send_id = stamp("t", meant_ns)
+        if self.job.plain:
+            self.tally.expected += self.job.members
+            frame = self._ready_frame(group, client.user, send_id)
+            self.write(client, _FLOOR_HEAD.pack(group, len(frame)) + frame)
+        else:
+            self.write(client, client_frame(_MESSAGE % (send_id.encode(), self._ids[group], self._text)))
+
+    def _ready_frame(self, group: int, sender: str, send_id: str) -> bytes:
+        """What a server would send to each member: the floor is handed it ready made."""
+        seq = self._seqs[group] = self._seqs[group] + 1
+        entry = ev.EntryEvent(
+            group=self.job.groups[group],
+            seq=seq,
+            position=str(position_at(1, seq, b"\0" * 8)),
+            kind="message",
+            sender=sender,
+            device="",
+            id=send_id,
+            time_ms=1_700_000_000_000,
+            messages=seq,
+            body=msgspec.Raw(b'{"text":"%b"}' % self._text),
+        )
+        return text_frame(JSON.encode(entry))
+
+
+class Reads(Traffic):
+    """Pages of history at places drawn at random, forwards and backwards in turn."""
+
+    def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
+        super().__init__(job, clients, write)
+        self._chance = random.Random(job.seed * 1_000 + job.worker)
+        self._forwards = array("q")
+        self._backwards = array("q")
+
+    @property
+    def settled(self) -> bool:
+        return not any(client.reading for client in self.clients)
+
+    def make(self, meant_ns: int, now_ns: int) -> None:
+        client = self.clients[(self._made - 1) % len(self.clients)]
+        self._late.append(now_ns - meant_ns)
+        if client.reading >= READS_AT_ONCE_MAX:
+            self.failed("not_asked")
+            return
+        client.reading += 1
+        self.tally.sent += 1
+        page, last = self.job.page_entries, self.job.log_entries
+        group, place = self.job.groups[client.group], self._chance.randint(0, max(0, last - page))
+        # Drawn apart from the turn of the sockets, so that each asks in both directions.
+        if self._chance.random() < 0.5:
+            event = ev.Read(ref=stamp("f", meant_ns), group=group, after=place, limit=page)
+        else:
+            event = ev.Read(ref=stamp("b", meant_ns), group=group, before=place + page + 1, limit=page)
+        self.write(client, event_frame(event))
+
+    def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
+        if data.startswith(b'{"t":"page"', start):
+            client.reading -= 1
+            letter, meant_ns = stamp_of(data, start, end, b'"ref":"')
+            tally = self.tally
+            tally.accepted += 1
+            tally.entries_read += data.count(b'"position":', start, end)
+            tally.frame_bytes = end - start
+            if self._window_ns <= now_ns < self.end_ns:
+                tally.in_window += 1
+            self._by_second(now_ns)
+            if self._window_ns <= meant_ns < self.end_ns:
+                (self._forwards if letter == ord("f") else self._backwards).append(now_ns - meant_ns)
+        elif data.startswith(b'{"t":"error"', start):
+            client.reading -= 1
+            self.failed(str(msgspec.json.decode(data[start:end])["code"]))
+
+    def done(self) -> Tally:
+        unanswered = sum(client.reading for client in self.clients)
+        if unanswered:
+            self.failed("unanswered", unanswered)
+        self.tally.forwards.add(self._forwards)
+        self.tally.backwards.add(self._backwards)
+        return super().done()
+
+
+def traffic_of(job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> Traffic:
+    """The traffic that the job names."""
+    kinds: dict[str, type[Traffic]] = {"none": Traffic, "sends": Sends, "reads": Reads}
+    return kinds[job.traffic](job, clients, write)
