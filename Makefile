@@ -44,5 +44,5 @@ $(VENV)/server.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
-	$(PIP_INSTALL) -e '.[server,dev]'
+	$(PIP_INSTALL) -e '.[server,traces,dev]'
 	@touch $@ $(VENV)/server.stamp

@@ -154,7 +154,7 @@ def test_every_setting_has_a_default_within_its_bounds_and_a_reason() -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if isinstance(getattr(Settings(), n), float)])
 def test_a_number_says_its_unit(name: str) -> None:
     words = name.split("_")
-    assert {"s", "seconds", "burst"} & set(words) or name.endswith("_per_s"), name
+    assert {"s", "seconds", "burst", "ratio"} & set(words) or name.endswith("_per_s"), name
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=20), max_size=5))

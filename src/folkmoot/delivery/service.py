@@ -14,6 +14,7 @@ from folkmoot.ports.bus import Bus, Handler, Reply, Subscription
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Recall, Stored
+from folkmoot.ports.traces import Tracer
 
 COMPARISONS_MAX = 256
 """Announcements being compared with the store at once. One more is left to the sweep."""
@@ -30,13 +31,21 @@ class Delivery:
     """Owns rosters and no entry: what it loses, an edge announces again and the store still has."""
 
     def __init__(
-        self, store: Store, bus: Bus, clock: Clock, chance: Chance, settings: DeliverySettings | None = None
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        chance: Chance,
+        settings: DeliverySettings | None = None,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
         self._chance = chance
         self._settings = settings or DeliverySettings()
+        self._tracer = tracer
         self._rosters = Rosters()
         self._incarnation = ""
         self._subscriptions: list[Subscription] = []
@@ -90,8 +99,12 @@ class Delivery:
 
     def _on_entries(self, message: bytes, reply: Reply | None) -> None:
         stored = _STORED.decode(message)
-        # The very bytes that came go on: what an edge needs is what the router said.
-        self._push_raw(self._rosters.edges_of_group(stored.group), message)
+        edges = self._rosters.edges_of_group(stored.group)
+        if self._tracer is not None and stored.traces is not None:
+            self._push_traced(self._tracer, edges, stored, stored.traces)
+        else:
+            # The very bytes that came go on: what an edge needs is what the router said.
+            self._push_raw(edges, message)
         for entry in stored.entries:
             for user in newcomers(entry):
                 hint = Hint(stored.group, [user], entry.seq)
@@ -132,6 +145,16 @@ class Delivery:
         for edge in edges:
             self.pushes += 1
             self._bus.publish(subjects.push(edge), message)
+
+    def _push_traced(self, tracer: Tracer, edges: Iterable[str], stored: Stored, traces: Mapping[int, str]) -> None:
+        """The same, for entries of which some are traced: edges go on from the spans made here."""
+        began = ((seq, tracer.child("deliver", context, seq=seq)) for seq, context in traces.items())
+        spans = {seq: span for seq, span in began if span is not None}
+        onward = msgspec.structs.replace(stored, traces={seq: span.context for seq, span in spans.items()})
+        before = self.pushes
+        self._push_raw(edges, _ENCODER.encode(onward))
+        for span in spans.values():
+            span.end(edges=self.pushes - before)
 
     def _tell_heads(self, heads: Mapping[GroupId, int]) -> None:
         for edge, concerned in heads_by_edge(self._rosters, heads).items():

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 
 import msgspec
 
@@ -18,6 +18,7 @@ from folkmoot.gateway.queries import Queries
 from folkmoot.gateway.revocation import Revocation
 from folkmoot.gateway.submit import Submitter
 from folkmoot.gateway.wheel import Wheel
+from folkmoot.model.entry import Entry
 from folkmoot.model.histogram import SECONDS, Histogram
 from folkmoot.model.ids import UserId
 from folkmoot.ports import subjects
@@ -25,6 +26,7 @@ from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Heads, Hint, PointerMoved, Push, Stored
+from folkmoot.ports.traces import Tracer
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import LIST_ROWS_MAX
 
@@ -61,6 +63,8 @@ class Gateway:
         access: Access,
         wheel: Wheel,
         settings: GatewaySettings | None = None,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self.store = store
@@ -72,13 +76,15 @@ class Gateway:
         self.presence = Presence(self.edge, bus)
         self.pointers = Pointers(store, bus)
         self.queries = Queries(store, self.pointers)
-        self.submitter = Submitter(bus, clock, ask_again_s=self.settings.ask_again_s, asks_max=self.settings.asks_max)
+        asking = self.settings
+        self.submitter = Submitter(bus, clock, ask_again_s=asking.ask_again_s, asks_max=asking.asks_max, tracer=tracer)
         self.reading = asyncio.Semaphore(self.settings.reads_at_once_max)
         self.draining = False
         self.resets = 0
         self.fell_behind = 0
         self.caught_up = 0
         self.pushed_s = Histogram(SECONDS)
+        self._tracer = tracer
         self._bus = bus
         self.chance = chance
         self._connections: set[Connection] = set()
@@ -216,10 +222,21 @@ class Gateway:
 
     def _push(self, feed: Feed, stored: Stored) -> None:
         before = feed.seq
-        feed.push(stored.entries)
+        if self._tracer is not None and stored.traces is not None:
+            self._push_traced(self._tracer, feed, stored.entries, stored.traces)
+        else:
+            feed.push(stored.entries)
         # Old entries, and those of a feed that is being filled, were not written now.
         if stored.submitted_ms and feed.seq != before:
             self.pushed_s.observe((self.clock.wall_ms() - stored.submitted_ms) / 1_000)
+
+    def _push_traced(self, tracer: Tracer, feed: Feed, entries: Sequence[Entry], traces: Mapping[int, str]) -> None:
+        spans = [tracer.child("push", context, seq=seq, edge=self.edge) for seq, context in traces.items()]
+        before = self.feeds.tally.deliveries
+        feed.push(entries)
+        for span in spans:
+            if span is not None:
+                span.end(deliveries=self.feeds.tally.deliveries - before)
 
     def _tell_pointer(self, moved: PointerMoved) -> None:
         feed = self.feeds.get(moved.group)

@@ -11,19 +11,31 @@ from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, BusClosed, NoAnswer
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.subjects import Answer, Submit
+from folkmoot.ports.traces import Span, Tracer
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """A send under way: since when, and its trace's first span where it has one."""
+
+    submit: Submit
+    begun_s: float
+    span: Span | None
+
+
 class Submitter:
     """Requests on the bus, bounded a connection by its window of unanswered sends."""
 
-    def __init__(self, bus: Bus, clock: Clock, *, ask_again_s: float, asks_max: int) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, *, ask_again_s: float, asks_max: int, tracer: Tracer | None = None
+    ) -> None:
         self.ask_again_s = ask_again_s
         self.asks_max = asks_max
         self._bus = bus
         self._clock = clock
+        self._tracer = tracer
         self._tasks: set[asyncio.Task[None]] = set()
         self.sends = 0
         self.no_answer = 0
@@ -32,19 +44,13 @@ class Submitter:
 
     def submit(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
         """Ask; `on_answer` is called once, with the router's answer or `no_answer`."""
-        task = asyncio.create_task(self._tell(send, on_answer))
+        task = asyncio.create_task(self._tell(self._begin(send), on_answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def ask(self, send: Send) -> Answer:
         """The router's answer, or `no_answer`. How many ask at once is the caller's to bound."""
-        self.sends += 1
-        begun_s = self._clock.monotonic_s()
-        answer = await self._answer(Submit(send, self._clock.wall_ms()))
-        self.outcomes["accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"] += 1
-        if answer.seq is not None:
-            self.accepted_s.observe(self._clock.monotonic_s() - begun_s)
-        return answer
+        return await self._finish(self._begin(send))
 
     async def finish(self, *, timeout_s: float) -> None:
         """Wait for the answers to what was asked."""
@@ -56,8 +62,25 @@ class Submitter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _tell(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
-        on_answer(await self.ask(send))
+    def _begin(self, send: Send) -> "_Asked":
+        # In the step in which the frame was read: waiting for a turn of the loop is part of what is measured.
+        self.sends += 1
+        span = None if self._tracer is None else self._tracer.root("submit", group=send.group, kind=send.kind)
+        submit = Submit(send, self._clock.wall_ms(), "" if span is None else span.context)
+        return _Asked(submit, self._clock.monotonic_s(), span)
+
+    async def _tell(self, asked: "_Asked", on_answer: Callable[[Answer], None]) -> None:
+        on_answer(await self._finish(asked))
+
+    async def _finish(self, asked: "_Asked") -> Answer:
+        answer = await self._answer(asked.submit)
+        outcome = "accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"
+        self.outcomes[outcome] += 1
+        if answer.seq is not None:
+            self.accepted_s.observe(self._clock.monotonic_s() - asked.begun_s)
+        if asked.span is not None:
+            asked.span.end(outcome=outcome, code=answer.code)
+        return answer
 
     async def _answer(self, submit: Submit) -> Answer:
         send = submit.send

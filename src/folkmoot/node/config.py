@@ -38,6 +38,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[str, _live("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
     log_json: Annotated[bool, _reason("One JSON object a line, for machines, instead of text for people.")] = False
 
+    traces_endpoint: Annotated[
+        str,
+        _reason(
+            "Where traces of messages' ways go: an OTLP collector's URL (http://host:4318/v1/traces), or `console`.",
+            pattern="^(|console|https?://.+)$",
+        ),
+    ] = ""
+    traces_ratio: Annotated[
+        float, _reason("How many of the messages are traced: 1 in a hundred costs next to nothing.", ge=0, le=1)
+    ] = 0.01
+
     token_lifetime_s: Annotated[
         int, _reason("How long the tokens made by `serve` and `token` are good for: a week to try it out.", ge=1)
     ] = 604_800

@@ -15,7 +15,7 @@ from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
 from folkmoot.node.reload import Reloading
-from folkmoot.node.wiring import Roles, build_bus, build_roles, open_store
+from folkmoot.node.wiring import Roles, build_bus, build_roles, open_store, open_tracer
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.router.service import FailPoint
 from folkmoot.telemetry.logs import get_logger, set_level
@@ -43,9 +43,10 @@ async def serve(
     clock, chance = clock or SystemClock(), chance or SystemChance()
     stop = stop or asyncio.Event()
     raise_open_files()
+    tracer = open_tracer(settings, chance, __version__)
     store = await open_store(settings, clock)
     try:
-        roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point)
+        roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point, tracer)
     except BaseException:
         await store.close()
         raise
@@ -75,6 +76,8 @@ async def serve(
         notify("STOPPING=1")
         await readiness.close()
         await _drain(listener, roles)
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
 
 def _listening(settings: Settings) -> ListenerSettings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,7 +18,11 @@ from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
 from folkmoot.node.config import Settings, SettingsError
 from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.traces import Tracer
 from folkmoot.router.service import FailPoint, Router, RouterSettings
+
+if TYPE_CHECKING:
+    from folkmoot.telemetry.traces import OpenTelemetry
 
 DATABASE = "folkmoot.db"
 
@@ -80,6 +85,7 @@ def build_roles(
     clock: Clock,
     chance: Chance,
     fail_point: FailPoint | None = None,
+    tracer: Tracer | None = None,
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
     access = Access(Verifier(token_keys(settings)), Standings(store.accounts, clock), clock)
@@ -90,6 +96,7 @@ def build_roles(
         chance,
         router_settings(settings),
         fail_point=fail_point,
+        tracer=tracer,
     )
     delivery = Delivery(
         store,
@@ -97,6 +104,7 @@ def build_roles(
         clock,
         chance,
         delivery_settings(settings),
+        tracer=tracer,
     )
     gateway = Gateway(
         store,
@@ -106,9 +114,21 @@ def build_roles(
         access,
         Wheel(clock, ping_interval_s=settings.ping_interval_s, hello_seconds=settings.hello_seconds),
         gateway_settings(settings),
+        tracer=tracer,
     )
     registrar = Registrar(store.accounts, access, bus, clock, chance)
     return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway, registrar=registrar)
+
+
+def open_tracer(settings: Settings, chance: Chance, version: str) -> "OpenTelemetry | None":
+    """What traces are made with, None where none are asked for. Raises SettingsError where that is not installed."""
+    if not settings.traces_endpoint:
+        return None
+    try:
+        from folkmoot.telemetry.traces import open_traces
+    except ImportError as error:
+        raise SettingsError("traces_endpoint: needs `pip install folkmoot[traces]`") from error
+    return open_traces(settings.traces_endpoint, ratio=settings.traces_ratio, draw=chance.draw, version=version)
 
 
 def router_settings(settings: Settings) -> RouterSettings:

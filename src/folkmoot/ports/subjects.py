@@ -59,10 +59,14 @@ def push(edge: str) -> str:
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True):
-    """A send, as a gateway has checked it, and when it came: the wall clock there, 0 where nobody noted it."""
+    """A send, as a gateway has checked it, and when it came: the wall clock there, 0 where nobody noted it.
+
+    `trace` is the context of the span that this goes on from (`ports/traces.py`), where the send was sampled.
+    """
 
     send: Send
     submitted_ms: int = 0
+    trace: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -81,11 +85,13 @@ class Stored(msgspec.Struct, frozen=True, tag="entries", array_like=True):
     """Entries of one group that have been appended, in order and without a gap.
 
     `submitted_ms` is when the first of the sends that made them came to its gateway, by the clock there; 0: unknown.
+    `traces` are the contexts of sampled sends' spans, by the seq of their entries; None: no send was sampled.
     """
 
     group: GroupId
     entries: list[Entry]
     submitted_ms: int = 0
+    traces: dict[int, str] | None = None
 
 
 class Heads(msgspec.Struct, frozen=True, tag="heads", array_like=True):

@@ -18,10 +18,12 @@ from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Conflict, Store, StoreAway, StoreFull, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Heads, Stored, Submit
+from folkmoot.ports.traces import Span, Tracer
 from folkmoot.router.audit import Audit
 from folkmoot.router.batch import Batch, Rules, decide_batch, keys_of
 from folkmoot.router.refresh import refreshed
 from folkmoot.router.refusals import RefusalBudget
+from folkmoot.router.traced import begin_each, begin_publishing, contexts_of, end_routing
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +53,11 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A send that waits, and how to answer it."""
+    """A send that waits, how to answer it, and the span of that where it is traced."""
 
     submit: Submit
     reply: Reply
+    span: Span | None = None
 
 
 class Router:
@@ -69,6 +72,7 @@ class Router:
         settings: RouterSettings,
         *,
         fail_point: FailPoint | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -76,6 +80,7 @@ class Router:
         self._chance = chance
         self._settings = settings
         self._fail_point = fail_point
+        self._tracer = tracer
         self._refusals = RefusalBudget(settings.refusals_per_minute)
         self._queues: dict[GroupId, deque[Pending]] = {}
         self._waiting = 0
@@ -138,12 +143,14 @@ class Router:
             return
         submit = _SUBMIT.decode(message)
         group = submit.send.group
+        span = None if self._tracer is None else self._tracer.child("route", submit.trace)
+        pending = Pending(submit, reply, span)
         self._waiting += 1
         queue = self._queues.get(group)
         if queue is not None:
-            queue.append(Pending(submit, reply))
+            queue.append(pending)
             return
-        self._queues[group] = deque([Pending(submit, reply)])
+        self._queues[group] = deque([pending])
         task = asyncio.create_task(self._work(group))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -187,9 +194,12 @@ class Router:
                     known = await self._store.outcomes(group, keys_of(sends))
                     batch = self._decide(state, sends, known, full=full, last_try=True)
                 if batch.write is not None:
-                    await self._append(batch.write)
+                    await self._append(batch.write, taken)
                     self._count(group, batch)
                 await self._answer_and_publish(batch, taken)
+                if self._tracer is not None:
+                    for pending, ruling in zip(taken, batch.rulings, strict=False):
+                        end_routing(pending, ruling.answer)
                 return len(batch.rulings)
             except Conflict:
                 self.conflicts += 1
@@ -228,9 +238,14 @@ class Router:
         )
         return decide_batch(state, sends, known, rules)
 
-    async def _append(self, write: Write) -> None:
+    async def _append(self, write: Write, taken: Sequence[Pending]) -> None:
+        spans = [] if self._tracer is None else begin_each(self._tracer, "append", taken)
         begun_s = self._clock.monotonic_s()
-        head = await self._store.append(write)
+        try:
+            head = await self._store.append(write)
+        finally:
+            for span in spans:
+                span.end(entries=len(write.entries))
         self.append_seconds.observe(self._clock.monotonic_s() - begun_s)
         self._remember(msgspec.structs.replace(write.after, head=head))
         if self._fail_point is not None:
@@ -246,8 +261,14 @@ class Router:
         # Publish after the append, never before: an entry heard but not stored would vanish for members who reconnect.
         group = batch.write.group
         submitted_ms = min(pending.submit.submitted_ms for pending in taken[: len(batch.rulings)])
-        stored = Stored(group, list(batch.write.entries), submitted_ms)
+        entries = list(batch.write.entries)
+        spans: Mapping[int, Span] = {}
+        if self._tracer is not None:
+            spans = begin_publishing(self._tracer, taken, batch.rulings, entries[0].seq)
+        stored = Stored(group, entries, submitted_ms, contexts_of(spans))
         self._bus.publish(subjects.entries(group), _ENCODER.encode(stored))
+        for span in spans.values():
+            span.end()
         self._moved[group] = (batch.write.after.head.seq, self._clock.monotonic_s())
         self._moved.move_to_end(group)
         if len(self._moved) > HEADS_MOVED_MAX:
@@ -261,6 +282,7 @@ class Router:
             if index < len(rulings) and not rulings[index].written:
                 answer = rulings[index].answer
             pending.reply(_ENCODER.encode(answer))
+            end_routing(pending, answer)
         return len(taken)
 
     def _count(self, group: GroupId, batch: Batch) -> None:

@@ -22,6 +22,7 @@ from folkmoot.ports.accounts import Accounts
 from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.ports.store import Store
+from folkmoot.ports.traces import Tracer
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.codec import JSON
 from folkmoot.protocol.session import ClientSession
@@ -197,6 +198,7 @@ class Edge:
         router: RouterSettings | None = None,
         fail_point: FailPoint | None = None,
         accounts: Accounts | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.store = store
         self.accounts = accounts or MemoryAccounts(Disk())
@@ -206,9 +208,9 @@ class Edge:
         self.access = Access(verifier, Standings(self.accounts, clock), clock)
         self.registrar = Registrar(self.accounts, self.access, self.bus, clock, chance)
         settings = router or RouterSettings()
-        self.router = Router(store, self.bus, clock, chance, settings, fail_point=fail_point)
-        self.delivery = Delivery(store, self.bus, clock, chance, DeliverySettings())
-        self.gateway = Gateway(store, self.bus, clock, chance, self.access, Wheel(clock), gateway)
+        self.router = Router(store, self.bus, clock, chance, settings, fail_point=fail_point, tracer=tracer)
+        self.delivery = Delivery(store, self.bus, clock, chance, DeliverySettings(), tracer=tracer)
+        self.gateway = Gateway(store, self.bus, clock, chance, self.access, Wheel(clock), gateway, tracer=tracer)
 
     async def __aenter__(self) -> "Edge":
         await self.router.start()
