@@ -1,5 +1,6 @@
 """Every setting: its default, its unit (last in the name), why it is what it is; and where a value came from."""
 
+import functools
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     traces_ratio: Annotated[
-        float, _reason("How many of the messages are traced: 1 in a hundred costs next to nothing.", ge=0, le=1)
+        float, _live("How many of the messages are traced: 1 in a hundred costs next to nothing.", ge=0, le=1)
     ] = 0.01
 
     token_lifetime_s: Annotated[
@@ -176,14 +177,19 @@ def changes_live(name: str) -> bool:
     return bool((_meta_of(name).extra or {}).get("live"))
 
 
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(Settings, include_extras=True)
+
+
 def _meta_of(name: str) -> Meta:
-    hint = typing.get_type_hints(Settings, include_extras=True)[name]
+    hint = _hints()[name]
     return next(meta for meta in hint.__metadata__ if isinstance(meta, Meta))
 
 
 def _converted(source: str, name: str, value: object, *, is_text: bool) -> object:
     """The value as its setting has it: text from a variable or a flag is read, a file has types of its own."""
-    hint = typing.get_type_hints(Settings, include_extras=True)[name]
+    hint = _hints()[name]
     try:
         if is_text and hint.__origin__ == tuple[str, ...]:
             value = [part.strip() for part in str(value).split(",") if part.strip()]

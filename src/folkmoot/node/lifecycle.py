@@ -59,6 +59,8 @@ async def serve(
         roles.apply,
         lambda now: listener.apply(_sockets(now)),
     ]
+    if tracer is not None:
+        reloading.on_reload.append(lambda now: setattr(tracer, "ratio", now.traces_ratio))
     try:
         await roles.start()
         url = await listener.start()

@@ -39,18 +39,21 @@ class _Span:
 
 
 class OpenTelemetry:
-    """`ports.traces.Tracer`: each message with probability `ratio`, drawn once, where its way begins."""
+    """`ports.traces.Tracer`: each message with probability `ratio`, drawn once, where its way begins.
+
+    `ratio` may be changed at any time.
+    """
 
     def __init__(self, processor: SpanProcessor, *, ratio: float, draw: Callable[[], float], version: str) -> None:
         resource = Resource.create({"service.name": "folkmoot", "service.version": version})
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("folkmoot", version)
-        self._ratio = ratio
+        self.ratio = ratio
         self._draw = draw
 
     def root(self, name: str, **attributes: str | int) -> _Span | None:
-        if self._draw() >= self._ratio:
+        if self._draw() >= self.ratio:
             return None
         return self._begin(name, Context(), attributes)
 
