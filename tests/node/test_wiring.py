@@ -5,14 +5,15 @@ import stat
 from pathlib import Path
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from folkmoot.backends.sqlite.store import StoreInUse
-from folkmoot.gateway.identity import TokenRefused, Verifier, mint, secret_of
+from folkmoot.gateway.identity import TokenRefused, mint, secret_of
 from folkmoot.node.config import Settings, SettingsError
-from folkmoot.node.wiring import build_bus, build_roles, open_store, token_keys
+from folkmoot.node.wiring import build_bus, build_roles, build_signers, open_store
 from folkmoot.ports.clock import SystemChance, SystemClock
 
 
@@ -39,7 +40,8 @@ def test_a_public_key_in_a_file_makes_eddsa_tokens_good_beside_the_secrets(tmp_p
     pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     path = tmp_path / "public.pem"
     path.write_bytes(pem)
-    verifier = Verifier(token_keys(Settings(data_dir=str(tmp_path), token_public_key_file=str(path))))
+    settings = Settings(data_dir=str(tmp_path), token_public_key_file=str(path))
+    verifier = build_signers(settings, SystemClock()).verifier
     claims = {"sub": "user-1", "exp": 2_000}
     assert verifier.verify(jwt.encode(claims, private, algorithm="EdDSA"), now_ms=1_000_000).user == "user-1"
     assert verifier.verify(mint(secret_of(tmp_path), "user-2", lifetime_s=60, now_ms=0), now_ms=0).user == "user-2"
@@ -48,10 +50,17 @@ def test_a_public_key_in_a_file_makes_eddsa_tokens_good_beside_the_secrets(tmp_p
         verifier.verify(other, now_ms=1_000_000)
 
 
+@pytest.mark.parametrize("setting", ["token_public_key_file", "token_jwks_file"])
 @pytest.mark.parametrize("content", [None, b"not a key"])
-def test_a_public_key_that_is_none_names_the_setting(tmp_path: Path, content: bytes | None) -> None:
+def test_a_public_key_that_is_none_names_the_setting(tmp_path: Path, content: bytes | None, setting: str) -> None:
     path = tmp_path / "public.pem"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(SettingsError, match="token_public_key_file"):
-        token_keys(Settings(data_dir=str(tmp_path), token_public_key_file=str(path)))
+    settings = msgspec.structs.replace(Settings(data_dir=str(tmp_path)), **{setting: str(path)})
+    with pytest.raises(SettingsError, match=setting):
+        build_signers(settings, SystemClock())
+
+
+def test_an_address_of_keys_in_the_clear_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="token_jwks_url"):
+        build_signers(Settings(data_dir=str(tmp_path), token_jwks_url="http://id.example/keys"), SystemClock())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from folkmoot import __version__
-from folkmoot.cli import backup, bench, chat, group, history, replay, restore, send, serve, tail, token, verify
+from folkmoot.cli import backup, bench, chat, group, history, replay, restore, secret, send, serve, tail, token, verify
 
 app = typer.Typer(
     name="folkmoot",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(group.app, name="group")
 app.add_typer(bench.app, name="bench")
+app.add_typer(secret.app, name="secret")
 VERBS = (
     serve.serve,
     token.token,

@@ -54,7 +54,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, _reason("How long the tokens made by `serve` and `token` are good for: a week to try it out.", ge=1)
     ] = 604_800
     token_public_key_file: Annotated[
-        str, _reason("A PEM file with an Ed25519 public key: EdDSA tokens signed with its other half are good too.")
+        str,
+        _reason("A PEM file with a public key (Ed25519, RSA or P-256): tokens signed with its other half are good."),
+    ] = ""
+    token_jwks_file: Annotated[str, _reason("A file with such keys as a JWKS: several at once, named by `kid`.")] = ""
+    token_jwks_url: Annotated[
+        str, _reason("Where an identity provider has them: https, or http on this machine; the last good ones stay.")
+    ] = ""
+    token_jwks_refresh_s: Annotated[
+        float, _reason("How often it is asked; also when a token names a key that is unknown.", ge=10)
+    ] = 300.0
+    token_issuer: Annotated[
+        str, _reason("Tokens have this `iss`; empty: any. Those of the server's own secret need none.")
+    ] = ""
+    token_audience: Annotated[
+        str, _reason("Tokens have this `aud`, or have it among theirs; empty: any. The same holds.")
     ] = ""
     hello_seconds: Annotated[
         float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)

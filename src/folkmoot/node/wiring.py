@@ -10,9 +10,9 @@ from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
 from folkmoot.gateway.access import Access
-from folkmoot.gateway.identity import Key, KeyUnusable, Verifier, public_key, secret_of
 from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway, GatewaySettings
+from folkmoot.gateway.signers import Signers, SignersSettings, SignersUnusable
 from folkmoot.gateway.standings import Standings
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
@@ -34,6 +34,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     bus: MemoryBus
     router: Router
     delivery: Delivery
+    signers: Signers
     gateway: Gateway
     registrar: Registrar
 
@@ -41,11 +42,13 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         """In the order in which each finds the next one listening."""
         await self.router.start()
         await self.delivery.start()
+        await self.signers.start()
         await self.gateway.start()
 
     async def stop(self) -> None:
         """In reverse: what was taken in is answered before the store closes."""
         await self.gateway.stop()
+        await self.signers.stop()
         await self.delivery.stop()
         await self.router.stop()
         await self.bus.close()
@@ -56,6 +59,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         self.router.apply(router_settings(settings))
         self.delivery.apply(delivery_settings(settings))
         self.gateway.apply(gateway_settings(settings))
+        self.signers.reload()
 
     def statistics(self) -> Mapping[str, Mapping[str, int | Histogram]]:
         return {
@@ -88,7 +92,8 @@ def build_roles(
     tracer: Tracer | None = None,
 ) -> Roles:
     """Router, delivery and gateway over a store and a bus, as the settings say."""
-    access = Access(Verifier(token_keys(settings)), Standings(store.accounts, clock), clock)
+    signers = build_signers(settings, clock)
+    access = Access(signers.verifier, Standings(store.accounts, clock), clock)
     router = Router(
         store,
         bus,
@@ -117,7 +122,15 @@ def build_roles(
         tracer=tracer,
     )
     registrar = Registrar(store.accounts, access, bus, clock, chance)
-    return Roles(store=store, bus=bus, router=router, delivery=delivery, gateway=gateway, registrar=registrar)
+    return Roles(
+        store=store,
+        bus=bus,
+        router=router,
+        delivery=delivery,
+        signers=signers,
+        gateway=gateway,
+        registrar=registrar,
+    )
 
 
 def open_tracer(settings: Settings, chance: Chance, version: str) -> "OpenTelemetry | None":
@@ -165,17 +178,23 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
     )
 
 
-def token_keys(settings: Settings) -> list[Key]:
-    """What tokens may be signed with. Raises SecretUnsafe, and SettingsError where the public key cannot be read."""
-    keys = [Key(algorithm="HS256", material=secret_of(Path(settings.data_dir)), local=True)]
-    if settings.token_public_key_file:
-        try:
-            key = public_key(Path(settings.token_public_key_file).read_bytes())
-            Verifier([key])
-        except (OSError, KeyUnusable) as error:
-            raise SettingsError(f"token_public_key_file {settings.token_public_key_file}: {error}") from error
-        keys.append(key)
-    return keys
+def build_signers(settings: Settings, clock: Clock) -> Signers:
+    """Whose tokens are good. Raises SecretUnsafe, and SettingsError where keys cannot be read."""
+    try:
+        return Signers(
+            SignersSettings(
+                data_dir=Path(settings.data_dir),
+                public_key_file=settings.token_public_key_file,
+                jwks_file=settings.token_jwks_file,
+                jwks_url=settings.token_jwks_url,
+                jwks_refresh_s=settings.token_jwks_refresh_s,
+                issuer=settings.token_issuer,
+                audience=settings.token_audience,
+            ),
+            clock,
+        )
+    except SignersUnusable as error:
+        raise SettingsError(str(error)) from error
 
 
 def _database(settings: Settings) -> Path:
