@@ -4,19 +4,28 @@ import asyncio
 import json
 import logging
 import re
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
+from folkmoot.gateway.access import AccessRefused
 from folkmoot.gateway.app import BODY_BYTES_MAX, HEADERS, build_app
 from folkmoot.gateway.problem import MEDIA_TYPE
 from folkmoot.testing.rude_client import Answer
 
 
 def ask(
-    path: str, *, method: str = "GET", why: str = "", query: bytes = b"", body: bytes = b"", broken: bool = False
+    path: str,
+    *,
+    method: str = "GET",
+    why: str = "",
+    query: bytes = b"",
+    body: bytes = b"",
+    broken: bool = False,
+    credential: str | None = "Bearer good",
 ) -> Answer:
-    """What the application answers."""
+    """What the application answers to whoever brings `credential`."""
 
     def metrics() -> tuple[bytes, str]:
         if broken:
@@ -26,7 +35,13 @@ def ask(
     async def why_not() -> str:
         return why
 
-    app: Any = build_app(why_not_ready=why_not, metrics=metrics, version="9.8.7")
+    async def metrics_for(authorization: str | None) -> None:
+        if authorization == "Bearer often":
+            raise AccessRefused(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "too often", 1.25)
+        if authorization != "Bearer good":
+            raise AccessRefused(HTTPStatus.UNAUTHORIZED, "token_invalid", "who are you?")
+
+    app: Any = build_app(why_not_ready=why_not, metrics=metrics, metrics_for=metrics_for, version="9.8.7")
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -40,6 +55,8 @@ def ask(
         "path": path, "raw_path": path.encode(), "root_path": "", "query_string": query, "client": ("192.0.2.1", 1),
         "server": ("192.0.2.2", 80), "headers": [(b"host", b"x"), (b"content-length", str(len(body)).encode())],
     }  # fmt: skip
+    if credential is not None:
+        scope["headers"].append((b"authorization", credential.encode()))  # type: ignore[attr-defined]
     asyncio.run(app(scope, receive, send))
     headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
@@ -56,6 +73,21 @@ def test_metrics_are_passed_on_with_their_type() -> None:
     answer = ask("/metrics")
     assert answer.body == b"up 1\n"
     assert answer.headers["content-type"] == "text/plain; version=1; charset=utf-8"
+
+
+def test_metrics_are_for_whoever_may_and_health_is_for_all() -> None:
+    for credential in (None, "Bearer bad", ""):
+        answer = ask("/metrics", credential=credential)
+        assert (answer.status, answer.json()["code"]) == (401, "token_invalid")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert b"up 1" not in answer.body
+        assert (ask("/healthz", credential=credential).status, ask("/readyz", credential=credential).status) == (
+            200,
+            200,
+        )
+    answer = ask("/metrics", credential="Bearer often")
+    assert (answer.status, answer.headers["retry-after"], answer.json()["retry_after_ms"]) == (429, "2", 1_250)
 
 
 def test_the_page_says_what_this_is_and_loads_nothing() -> None:

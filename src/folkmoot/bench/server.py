@@ -20,8 +20,10 @@ SETTINGS: Final[Mapping[str, object]] = {
     "events_burst": 1_000_000,
     "drain_spread_s": 0,
     "log_level": "warning",
+    "metrics_open": True,
 }
-"""What differs from the defaults: rates that a load on few sockets would meet, and the time a stop may take."""
+"""What differs from the defaults: rates that a load on few sockets would meet, the time a stop may take, and that its
+counts are read without a key."""
 
 
 class Server(Child):

@@ -139,6 +139,10 @@ class Access:
             raise AccessRefused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, RETRY_AFTER_S) from away
         return caller
 
+    async def may_read_metrics(self, authorization: str | None) -> None:
+        """Raise AccessRefused unless it is a key with the scope `metrics`, or an operator."""
+        require(await self.of_request(authorization, None), "metrics")
+
     async def check(self, caller: Caller) -> None:
         """Raise TokenRefused where what let `caller` in is no longer good; StoreAway where nobody can tell."""
         if caller.signer and not self.verifier.knows(caller.signer):

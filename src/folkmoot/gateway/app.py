@@ -1,6 +1,7 @@
 """The HTTP side: health, metrics and a first page. What is asked for is handed in, so it depends on no role."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib import resources
@@ -10,6 +11,7 @@ from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
 
+from folkmoot.gateway.access import AccessRefused
 from folkmoot.gateway.problem import MEDIA_TYPE, problem
 
 BODY_BYTES_MAX: Final = 65_536
@@ -26,11 +28,16 @@ _log = logging.getLogger(__name__)
 
 
 def build_app(
-    *, why_not_ready: Callable[[], Awaitable[str]], metrics: Callable[[], tuple[bytes, str]], version: str
+    *,
+    why_not_ready: Callable[[], Awaitable[str]],
+    metrics: Callable[[], tuple[bytes, str]],
+    metrics_for: Callable[[str | None], Awaitable[None]],
+    version: str,
 ) -> Litestar:
     """The ASGI application.
 
-    `why_not_ready` says "" where sends are taken; `metrics` what Prometheus reads, and its content type.
+    `why_not_ready` says "" where sends are taken; `metrics` what Prometheus reads, and its content type;
+    `metrics_for` gets the header `Authorization` of whoever asks for them, and raises AccessRefused.
     """
     page = resources.files(__package__).joinpath("pages/index.html").read_text().replace("{version}", version)
 
@@ -49,8 +56,9 @@ def build_app(
             return Response({"status": "ready"})
         return Response({"status": "not ready", "why": why}, status_code=503)
 
-    @get("/metrics", sync_to_thread=False)
-    def read_metrics() -> Response[bytes]:
+    @get("/metrics")
+    async def read_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        await metrics_for(request.headers.get("authorization"))
         content, media_type = metrics()
         # As a header: Litestar would name the charset a second time, and Prometheus' parser takes that for an error.
         return Response(content, headers={"Content-Type": media_type})
@@ -58,7 +66,7 @@ def build_app(
     return Litestar(
         [index, healthz, readyz, read_metrics],
         openapi_config=None,
-        exception_handlers={HTTPException: _http_problem, Exception: _fault},
+        exception_handlers={AccessRefused: _refusal, HTTPException: _http_problem, Exception: _fault},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
         logging_config=None,
         request_max_body_size=BODY_BYTES_MAX,
@@ -67,6 +75,18 @@ def build_app(
 
 def _http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     return _problem(error.status_code, error.detail)
+
+
+def _refusal(_: Request[Any, Any, Any], refused: AccessRefused) -> Response[bytes]:
+    headers = dict(HEADERS)
+    if refused.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if refused.retry_after_s:
+        headers["Retry-After"] = str(math.ceil(refused.retry_after_s))
+    body = problem(
+        refused.status, refused.code, refused.detail, retry_after_ms=math.ceil(refused.retry_after_s * 1_000)
+    )
+    return Response(body, status_code=refused.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

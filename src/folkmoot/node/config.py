@@ -39,6 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[str, _live("The least level logged.", pattern="^(debug|info|warning|error)$")] = "info"
     log_json: Annotated[bool, _reason("One JSON object a line, for machines, instead of text for people.")] = False
 
+    metrics_open: Annotated[
+        bool,
+        _reason("Whoever reaches the port may read /metrics: where a proxy or a firewall keeps strangers from it."),
+    ] = False
     traces_endpoint: Annotated[
         str,
         _reason(

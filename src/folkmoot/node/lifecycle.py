@@ -51,7 +51,12 @@ async def serve(
         await store.close()
         raise
     readiness = Readiness(store, clock, lambda: roles.gateway.draining)
-    app = build_app(why_not_ready=readiness.why_not, metrics=exposition(roles.statistics), version=__version__)
+    app = build_app(
+        why_not_ready=readiness.why_not,
+        metrics=exposition(roles.statistics),
+        metrics_for=_everybody if settings.metrics_open else roles.gateway.access.may_read_metrics,
+        version=__version__,
+    )
     listener = Listener(_listening(settings), app, roles.gateway)
     reloading = Reloading(settings, reread or (lambda: settings))
     reloading.on_reload += [
@@ -80,6 +85,10 @@ async def serve(
         await _drain(listener, roles)
         if tracer is not None:
             await asyncio.to_thread(tracer.close)
+
+
+async def _everybody(_: str | None) -> None:
+    """Whoever asks may."""
 
 
 def _listening(settings: Settings) -> ListenerSettings:
