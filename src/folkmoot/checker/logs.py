@@ -1,7 +1,7 @@
 """Logs as a store's file has them, read from their first entries and checked against all that is said of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,20 +9,14 @@ import apsw
 import msgspec
 
 from folkmoot.backends.sqlite.inspect import Inspection, open_inspection
-from folkmoot.model.entry import MESSAGE, Entry, first_break
-from folkmoot.model.fold import fold_all
-from folkmoot.model.group import GroupState, empty_group
+from folkmoot.checker.audit import Damage, LogAudit
 
 PAGE_ENTRIES: Final = 1_000
-_PROJECTED: Final = ("name", "history_all", "open", "members_count", "owners_count", "memberships")
+DAMAGES_MAX: Final = 1_000
+"""Kept of a whole store; those beyond are counted."""
 
-
-class Broken(msgspec.Struct, frozen=True):
-    """The first place, in the order of its numbers, where a group's log contradicts itself or what is made of it."""
-
-    group: str
-    seq: int
-    what: str
+OnProgress = Callable[[int, int], None]
+"""Gets how many entries have been read, and of how many."""
 
 
 class LogsReport(msgspec.Struct, frozen=True):
@@ -30,89 +24,115 @@ class LogsReport(msgspec.Struct, frozen=True):
 
     groups: int
     entries: int
-    broken: list[Broken]
+    broken: list[Damage]
+
+
+class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was read, and every damage: those of the file first. `more`: so many beyond those that were kept."""
+
+    epoch: int
+    groups: int
+    entries: int
+    damages: list[Damage]
+    more: int
 
 
 class Unreadable(Exception):
     """The file is no store, or so damaged that SQLite cannot read it; the text says why."""
 
 
-async def verify_store(path: Path, groups: Sequence[str], on_progress: Callable[[int, int], None]) -> LogsReport:
+async def verify_store(path: Path, groups: Sequence[str], on_progress: OnProgress) -> LogsReport:
     """Verify the named groups of the store in `path`, all where none is named. Nothing is written; it may be in use.
 
-    `on_progress` gets how many entries have been read, and of how many. Raises Unreadable.
+    Raises Unreadable.
     """
-    broken: list[Broken] = []
+    broken: list[Damage] = []
     entries = 0
     try:
         with open_inspection(path) as store:
-            heads = store.heads()
+            heads, epoch = store.heads(), store.epoch()
             names = list(groups) or list(heads)
             total = sum(heads.get(group, 0) for group in names)
             for group in names:
-                reading = _Reading(store, group, entries, lambda read: on_progress(read, total))
-                found = await asyncio.to_thread(reading.first_break)
-                entries = reading.read
-                if found is not None:
-                    broken.append(found)
+                audit = LogAudit(group, damages_max=1)
+                for read in await asyncio.to_thread(lambda a=audit: list(_audited(store, a, epoch))):  # type: ignore[misc]
+                    on_progress(entries + read, total)
+                entries += audit.seq
+                broken.extend(audit.damages)
     except apsw.Error as error:
         raise Unreadable(str(error)) from error
     return LogsReport(len(names), entries, broken)
 
 
-class _Reading:
-    """One group's log, read from 1. `read` counts entries, on top of those of other groups."""
+def examine_store(path: Path, on_progress: OnProgress) -> StoreReport:
+    """Check the file in `path` and every log in it, to the end, whatever is found. Nothing is written.
 
-    def __init__(self, store: Inspection, group: str, read: int, on_read: Callable[[int], None]) -> None:
-        self.read = read
-        self._store = store
-        self._group = group
-        self._on_read = on_read
+    It may be in use. All of it is of one moment: while it is read, the log file of a server that writes grows and is
+    not begun anew. Raises Unreadable where nothing at all can be read.
+    """
+    damages: list[Damage] = []
+    more = 0
+    try:
+        with open_inspection(path) as store:
+            damages += [Damage("", 0, fault) for fault in store.faults()]
+            heads, epoch = store.heads(), store.epoch()
+            if epoch < 1:
+                damages.append(Damage("", 0, "the store says no epoch"))
+            damages += [Damage("", 0, what) for what in _lost(store)]
+            total, entries = sum(heads.values()), 0
+            for group in heads:
+                audit = LogAudit(group)
+                for read in _audited(store, audit, epoch, to_the_end=True):
+                    on_progress(entries + read, total)
+                entries += audit.seq
+                room = DAMAGES_MAX - len(damages)
+                damages += audit.damages[:room]
+                more += audit.more + len(audit.damages[room:])
+    except apsw.Error as error:
+        raise Unreadable(str(error)) from error
+    return StoreReport(epoch=epoch, groups=len(heads), entries=entries, damages=damages, more=more)
 
-    def first_break(self) -> Broken | None:
+
+def _audited(store: Inspection, audit: LogAudit, epoch: int, *, to_the_end: bool = False) -> Iterator[int]:
+    """Give `audit` the whole log of its group, and what stands beside it; yields how far it has come.
+
+    Not `to_the_end`: only up to the first damage, and what cannot be read raises apsw.Error.
+    """
+    size = PAGE_ENTRIES
+    while to_the_end or not audit.full:
         try:
-            held = self._store.state(self._group)
-        except KeyError:
-            return Broken(self._group, 0, "there is no such group")
-        state = empty_group(self._group, held.head.epoch, 1)
-        while state.head.seq < held.head.seq:
-            page = self._store.entries(self._group, state.head.seq, PAGE_ENTRIES)
-            broken = self._break_in(page, state)
-            if broken is not None:
-                return broken
-            state = fold_all(state, page)
-            self.read += len(page)
-            self._on_read(self.read)
-        return self._break_beside(state, held)
+            page = store.entries(audit.group, audit.seq, size)
+        except apsw.CorruptError as error:
+            if not to_the_end:
+                raise
+            if size > 1:
+                size = size // 10  # Closer to where it is.
+                continue
+            audit.unreadable(str(error))
+            return
+        audit.take(page)
+        if not page:
+            break
+        yield audit.seq
+    if to_the_end or not audit.full:
+        _held(store, audit, epoch, to_the_end=to_the_end)
 
-    def _break_in(self, page: list[Entry], state: GroupState) -> Broken | None:
-        expected, messages = state.head.seq + 1, state.head.messages
-        broken_at = first_break(state.head.hash, state.head.seq, page)
-        for entry in page:
-            if entry.seq != expected:
-                break
-            if entry.seq == broken_at:
-                return self._broken(entry.seq, "the hash does not chain on the entry before, or not on its own body")
-            messages += entry.kind == MESSAGE
-            if entry.messages != messages:
-                return self._broken(entry.seq, f"counts {entry.messages} messages, there are {messages}")
-            if self._store.outcome(self._group, entry.sender, entry.send_id) != entry.seq:
-                return self._broken(entry.seq, "the outcome of its send is not this entry")
-            expected += 1
-        else:
-            if page:
-                return None
-        return self._broken(expected, "there is no such entry, and the head is past it")
 
-    def _break_beside(self, state: GroupState, held: GroupState) -> Broken | None:
-        head = held.head
-        if (state.head.seq, state.head.hash, state.head.messages) != (head.seq, head.hash, head.messages):
-            return self._broken(head.seq, "the head is not the log's end")
-        for name in _PROJECTED:
-            if getattr(state, name) != getattr(held, name):
-                return self._broken(head.seq, f"the group's {name} is not what its log says")
-        strays = self._store.strays(self._group, head.seq)
-        return self._broken(head.seq, ", ".join(f"{n} {what}" for what, n in strays.items())) if strays else None
+def _held(store: Inspection, audit: LogAudit, epoch: int, *, to_the_end: bool) -> None:
+    """Hold what stands beside the log that was read against it."""
+    try:
+        held = store.state(audit.group)
+        audit.end(held, epoch, store.strays(audit.group, held.head.seq))
+    except KeyError:
+        audit.is_not_there()
+    except apsw.CorruptError as error:
+        if not to_the_end:
+            raise
+        audit.unreadable(f"what is made of the log: {error}")
 
-    def _broken(self, seq: int, what: str) -> Broken:
-        return Broken(self._group, seq, what)
+
+def _lost(store: Inspection) -> list[str]:
+    try:
+        return [f"{count} {what}: {example}" for what, count, example in store.lost()]
+    except apsw.CorruptError as error:
+        return [f"whether rows belong to no group cannot be read: {error}"]

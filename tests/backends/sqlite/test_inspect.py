@@ -21,10 +21,10 @@ def test_it_shows_one_moment_while_the_writer_goes_on(tmp_path: Path) -> None:
         with open_inspection(path) as seen:
             assert seen.heads() == {author.group: 3}
             await author.say("c")
-            assert [entry.seq for entry in seen.entries(author.group, 0, 10)] == [1, 2, 3]
-            assert [entry.seq for entry in seen.entries(author.group, 1, 1)] == [2]
-            assert seen.outcome(author.group, OWNER, "b") == 3
-            assert seen.outcome(author.group, OWNER, "c") is None
+            assert [(e.seq, outcome) for e, outcome in seen.entries(author.group, 0, 10)] == [(1, 1), (2, 2), (3, 3)]
+            assert [entry.seq for entry, _ in seen.entries(author.group, 1, 1)] == [2]
+            assert (seen.epoch(), seen.faults(), seen.lost(), seen.strays(author.group, 3)) == (1, [], [], [])
+            assert seen.strays(author.group, 2) == [("read pointers past the head", 1, f"{OWNER} at 3")]
             with pytest.raises(KeyError):
                 seen.state("gnone")
         with open_inspection(path) as seen:
