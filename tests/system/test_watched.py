@@ -40,7 +40,7 @@ async def in_a_group(server: Served, members: int) -> tuple[str, list[WireClient
 
 def test_what_was_sent_and_delivered_is_counted_and_timed(tmp_path: Path) -> None:
     async def run() -> None:
-        async with served(tmp_path) as server:
+        async with served(tmp_path, metrics_open=True) as server:
             group, clients = await in_a_group(server, 3)
             before = await figures(server)
             for n in range(5):
@@ -78,7 +78,7 @@ def test_it_is_not_ready_while_its_store_is_away_and_ready_again_by_itself(
     monkeypatch.setattr(lifecycle, "open_store", on_faulty_files)
 
     async def run() -> None:
-        async with served(tmp_path / "data", ask_again_s=0.2, asks_max=1) as server:
+        async with served(tmp_path / "data", ask_again_s=0.2, asks_max=1, metrics_open=True) as server:
             group, (client,) = await in_a_group(server, 1)
             assert (await got(server, "/readyz")).json() == {"status": "ready"}
             files.syncs_fail = 10**9
