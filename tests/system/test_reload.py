@@ -5,9 +5,10 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ SERVE = [sys.executable, "-m", "folkmoot.cli", "serve", "--json", "--port", "0"]
 class Operated:
     """A server process with a file of settings, and its log, line by line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._environment = environment or {}
         self.log: list[dict[str, Any]] = []
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> "Operated":
         self.write("")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("FOLKMOOT_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("FOLKMOOT_")} | dict(self._environment)
         self._process = await asyncio.create_subprocess_exec(
             *SERVE, "--data-dir", str(self.folder / "data"), "--config", str(self.folder / "folkmoot.toml"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
@@ -139,6 +141,25 @@ def test_a_server_whose_terminal_is_closed_stops(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_systemd_is_told_of_each_step(tmp_path: Path) -> None:
+    async def run() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(str(tmp_path / "notify"))
+            heard.setblocking(False)
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(20):
+                async with Operated(tmp_path, {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
+                    assert await loop.sock_recv(heard, 100) == b"READY=1"
+                    await server.hang_up("settings read again")
+                    reloading = (await loop.sock_recv(heard, 100)).decode().splitlines()
+                    assert reloading[0] == "RELOADING=1"
+                    assert int(reloading[1].removeprefix("MONOTONIC_USEC=")) > 0
+                    assert await loop.sock_recv(heard, 100) == b"READY=1"
+                assert await loop.sock_recv(heard, 100) == b"STOPPING=1"
+
+    asyncio.run(run())
 
 
 # A session's first process gets the terminal that it opens as its own: as a shell in a window has it.
