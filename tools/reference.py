@@ -11,8 +11,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import typer
 
+from folkmoot import __version__
 from folkmoot.checker.history import FAULTS
 from folkmoot.cli import main as command_line
+from folkmoot.gateway.problem import STATUS
+from folkmoot.gateway.rest.document import document
 from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, changes_live, reason_of
 from folkmoot.ports import subjects
 from folkmoot.protocol import events
@@ -124,7 +127,67 @@ def commands_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def openapi() -> str:
+    return msgspec.json.format(msgspec.json.encode(document(__version__)), indent=1).decode() + "\n"
+
+
+def rest_page() -> str:
+    made = document(__version__)
+    lines = ["# REST", "", MADE, "", "The same for machines is [openapi.json](../../spec/openapi.json), which a server"]
+    lines[-1] += " has at `/v1/openapi.json`, with a page to try it at `/v1/docs`. How to use it:"
+    lines[-1] += " [REST with curl](../how-to/rest.md). Every call wants `Authorization: Bearer` and a token or an API"
+    lines[-1] += " key; a key says in `Folkmoot-User` for whom it acts."
+    for path, methods in made["paths"].items():
+        for method, operation in methods.items():
+            lines += ["", f"## {method.upper()} `{path}`", "", f"{operation['summary']}. {operation['description']}"]
+            lines += _rest_parameters(operation)
+            for title, part in (("Body", operation.get("requestBody")), *_rest_answer(operation)):
+                if part is not None:
+                    name = part["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                    lines += ["", f"{title}: [{name}](#{name.lower()})."]
+            problems = [status for status in operation["responses"] if not status.startswith("2")]
+            lines += ["", f"Problems: {', '.join(problems)}."]
+    lines += ["", "# Shapes"]
+    for name, schema in made["components"]["schemas"].items():
+        lines += ["", f"## {name}", "", schema.get("description", ""), "", "| member | type | |", "| --- | --- | --- |"]
+        for member, about in schema.get("properties", {}).items():
+            needed = "required" if member in schema["required"] else ""
+            lines.append(f"| `{member}` | {_schema_type(about)} | {needed} |")
+    lines += ["", "# Codes", "", "| code | status | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{code}` | {int(status)} | {CODES[code].meaning} |" for code, status in STATUS.items()]
+    return "\n".join([*lines, ""])
+
+
+def _rest_parameters(operation: dict[str, Any]) -> list[str]:
+    lines = ["", "| parameter | in | type | |", "| --- | --- | --- | --- |"]
+    for one in operation.get("parameters", ()):
+        needed = " Required." if one["required"] else ""
+        kind = _schema_type(one["schema"])
+        lines.append(f"| `{one['name']}` | {one['in']} | {kind} | {one['description']}{needed} |")
+    return lines if len(lines) > 3 else []
+
+
+def _rest_answer(operation: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"Answer {s}", part) for s, part in operation["responses"].items() if s.startswith("2")]
+
+
+def _schema_type(about: dict[str, Any]) -> str:
+    if "$ref" in about:
+        name = about["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    for way in ("anyOf", "oneOf"):
+        if way in about:
+            return " or ".join(_schema_type(part) for part in about[way])
+    if "enum" in about:
+        return " or ".join(f"`{value}`" for value in about["enum"])
+    if about.get("type") == "array":
+        return f"array of {_schema_type(about.get('items', {}))}"
+    return str(about.get("type", "any"))
+
+
 PAGES = {
+    "spec/openapi.json": openapi,
+    "docs/reference/rest.md": rest_page,
     "spec/errors.toml": errors_toml,
     "spec/events.md": events_page,
     "docs/reference/errors.md": errors_page,

@@ -3,10 +3,9 @@
 import json
 from http import HTTPStatus
 
-import msgspec
 import pytest
 
-from folkmoot.gateway.problem import MEDIA_TYPE, STATUS, certain, problem, problem_response
+from folkmoot.gateway.problem import MEDIA_TYPE, STATUS, problem, problem_response
 from folkmoot.protocol.errors import CODES, Certainty
 
 ONLY_SOCKETS = {
@@ -45,8 +44,5 @@ def test_a_status_goes_with_what_is_known(code: str) -> None:
 
 
 def test_a_problem_says_whether_it_happened() -> None:
-    assert certain("send_id_conflict") is True
-    assert certain("no_answer") is False
-    assert certain("no_such_group") is msgspec.UNSET
     body = json.loads(problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_answer", definite=False, retry_after_ms=1_000))
     assert (body["definite"], body["retry_after_ms"]) == (False, 1_000)

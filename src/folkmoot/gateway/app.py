@@ -2,14 +2,15 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from importlib import resources
+from types import MappingProxyType
 from typing import Any, Final
 
-from litestar import Litestar, MediaType, Request, Response, get
-from litestar.datastructures import ResponseHeader
-from litestar.exceptions import HTTPException
+from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.datastructures import ResponseHeader, State
+from litestar.exceptions import HTTPException, ValidationException
 
 from folkmoot.gateway.access import AccessRefused
 from folkmoot.gateway.problem import MEDIA_TYPE, problem
@@ -33,11 +34,14 @@ def build_app(
     metrics: Callable[[], tuple[bytes, str]],
     metrics_for: Callable[[str | None], Awaitable[None]],
     version: str,
+    routers: Sequence[Router] = (),
+    state: Mapping[str, object] = MappingProxyType({}),
 ) -> Litestar:
     """The ASGI application.
 
     `why_not_ready` says "" where sends are taken; `metrics` what Prometheus reads, and its content type;
     `metrics_for` gets the header `Authorization` of whoever asks for them, and raises AccessRefused.
+    `routers`: what else is served; `state`: where their handlers find what they need, by name.
     """
     page = resources.files(__package__).joinpath("pages/index.html").read_text().replace("{version}", version)
 
@@ -64,7 +68,8 @@ def build_app(
         return Response(content, headers={"Content-Type": media_type})
 
     return Litestar(
-        [index, healthz, readyz, read_metrics],
+        [index, healthz, readyz, read_metrics, *routers],
+        state=State(dict(state)),
         openapi_config=None,
         exception_handlers={AccessRefused: _refusal, HTTPException: _http_problem, Exception: _fault},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
@@ -74,7 +79,11 @@ def build_app(
 
 
 def _http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    return _problem(error.status_code, error.detail)
+    detail = error.detail
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        # Its own text has the whole address: this names what was wrong with it.
+        detail = "; ".join(f"{one.get('key', '')}: {one.get('message', '')}" for one in error.extra)[:300]
+    return _problem(error.status_code, detail)
 
 
 def _refusal(_: Request[Any, Any, Any], refused: AccessRefused) -> Response[bytes]:

@@ -5,8 +5,6 @@ from typing import Final
 
 import msgspec
 
-from folkmoot.protocol.errors import CODES, Certainty
-
 MEDIA_TYPE: Final = "application/problem+json"
 
 STATUS: Final[dict[str, HTTPStatus]] = {
@@ -64,14 +62,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
     definite: bool | msgspec.UnsetType = msgspec.UNSET
     retry_after_ms: int = 0
-
-
-def certain(code: str) -> bool | msgspec.UnsetType:
-    """What a problem with `code` says in `definite`."""
-    known = CODES.get(code)
-    if known is None or known.certainty not in (Certainty.REFUSED, Certainty.UNDECIDED):
-        return msgspec.UNSET
-    return known.certainty is Certainty.REFUSED
 
 
 def problem(

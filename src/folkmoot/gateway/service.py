@@ -40,6 +40,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     sends_burst: float = 100.0
     events_per_s: float = 200.0
     events_burst: float = 1_000.0
+    requests_per_s: float = 100.0
+    requests_burst: float = 200.0
     ping_interval_s: float = 25.0
     reads_at_once_max: int = 64
     ask_again_s: float = 2.0

@@ -102,6 +102,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _live("Of any kind, of one connection; past it and its burst the connection ends.", gt=0)
     ] = 200.0
     events_burst: Annotated[float, _live("Events at once, as when thousands of positions are given.", ge=1)] = 2_000.0
+    requests_per_s: Annotated[
+        float, _live("Calls of REST of one user, by whatever connections; more are answered 429.", gt=0)
+    ] = 100.0
+    requests_burst: Annotated[float, _live("Calls at once, as when an application opens.", ge=1)] = 200.0
     reads_at_once_max: Annotated[
         int, _reason("Pages read from the store at once: what a crowd that reconnects costs in memory.", ge=1)
     ] = 64

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from folkmoot import __version__
 from folkmoot.gateway.app import build_app
 from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
+from folkmoot.gateway.rest.desk import Desk
+from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
@@ -56,6 +58,8 @@ async def serve(
         metrics=exposition(roles.statistics),
         metrics_for=_everybody if settings.metrics_open else roles.gateway.access.may_read_metrics,
         version=__version__,
+        routers=[rest_router()],
+        state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)},
     )
     listener = Listener(_listening(settings), app, roles.gateway)
     reloading = Reloading(settings, reread or (lambda: settings))

@@ -167,6 +167,8 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         sends_burst=settings.sends_burst,
         events_per_s=settings.events_per_s,
         events_burst=settings.events_burst,
+        requests_per_s=settings.requests_per_s,
+        requests_burst=settings.requests_burst,
         ping_interval_s=settings.ping_interval_s,
         reads_at_once_max=settings.reads_at_once_max,
         ask_again_s=settings.ask_again_s,

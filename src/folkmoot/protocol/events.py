@@ -128,7 +128,9 @@ class EntryEvent(Event, tag="entry", frozen=True, kw_only=True):
 
 
 class EntryRow(EntryEvent, tag=False, frozen=True, kw_only=True):
-    """The same where nothing has to say what it is, as in the pages of REST."""
+    """The same where nothing has to say what it is, as in the pages of REST. `body` is null once erased."""
+
+    body: msgspec.Raw
 
 
 class Snapshot(Event, tag="snapshot", frozen=True, kw_only=True):

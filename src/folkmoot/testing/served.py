@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -36,6 +37,19 @@ class Served(msgspec.Struct, frozen=True):
 
     def token(self, user: str, *, lifetime_s: int = 3_600) -> str:
         return mint(secret_of(self.data_dir), user, lifetime_s=lifetime_s, now_ms=SystemClock().wall_ms())
+
+    def operator(self) -> str:
+        """A token of whoever runs the server."""
+        now_ms = SystemClock().wall_ms()
+        return mint(secret_of(self.data_dir), "operator", lifetime_s=3_600, now_ms=now_ms, operator=True)
+
+    def rest(self, user: str = "", *, token: str | None = None, acting_as: str = "") -> httpx.AsyncClient:
+        """A client of REST: with the user's own token, or with `token` ("": none), acting for a user where it says."""
+        credential = self.token(user) if token is None else token
+        headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        if acting_as:
+            headers["Folkmoot-User"] = acting_as
+        return httpx.AsyncClient(base_url=self.url + "/v1", headers=headers, timeout=WAIT_S_MAX, trust_env=False)
 
     async def client(self, user: str, *, device: str = "") -> "WireClient":
         """A client that has said hello."""
