@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,21 @@ SERVE = [sys.executable, "-m", "folkmoot.cli", "serve", "--json", "--port", "0"]
 
 
 class Operated:
-    """A server process with a file of settings, and its log, line by line."""
+    """A server process with a file of settings, its log, line by line, and what it tells a service manager."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._environment = environment or {}
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._manager.bind(str(folder / "notify"))
+        self._manager.setblocking(False)
         self.log: list[dict[str, Any]] = []
         self._process: asyncio.subprocess.Process | None = None
+        self._stopped = False
 
     async def __aenter__(self) -> "Operated":
         self.write("")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("FOLKMOOT_")} | dict(self._environment)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("FOLKMOOT_")}
+        environment["NOTIFY_SOCKET"] = str(self.folder / "notify")
         self._process = await asyncio.create_subprocess_exec(
             *SERVE, "--data-dir", str(self.folder / "data"), "--config", str(self.folder / "folkmoot.toml"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
@@ -40,8 +44,20 @@ class Operated:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
+        self.stop()
         assert await asyncio.wait_for(self._process.wait(), 20) == 0
+        self._manager.close()
+
+    def stop(self) -> None:
+        """Once: a second SIGTERM would not wait for the drain."""
+        if not self._stopped and self._process is not None:
+            self._stopped = True
+            self._process.terminate()
+
+    async def told(self) -> list[str]:
+        """The next thing that the service manager is told, by lines."""
+        async with asyncio.timeout(10):
+            return (await asyncio.get_running_loop().sock_recv(self._manager, 200)).decode().splitlines()
 
     def write(self, text: str) -> None:
         (self.folder / "folkmoot.toml").write_text(text)
@@ -114,13 +130,17 @@ def test_a_broken_file_leaves_the_old_settings_and_a_mended_one_is_taken(tmp_pat
 
 def test_the_log_level_changes_at_once(tmp_path: Path) -> None:
     async def test(server: Operated) -> None:
-        server.write('log_level = "error"\n')
-        # Its own line is already below that level: the next reload says that it heard.
         assert server._process is not None
-        server._process.send_signal(signal.SIGHUP)
+        assert await server.told() == ["READY=1"]
+        for level in ("error", "info"):
+            server.write(f'log_level = "{level}"\n')
+            server._process.send_signal(signal.SIGHUP)
+            assert (await server.told())[0] == "RELOADING=1"
+            assert await server.told() == ["READY=1"]
         server.write("port = 'x'\n")
-        told = await server.hang_up("the settings cannot be read, the old ones stay")
-        assert told["level"] == "error"
+        await server.hang_up("the settings cannot be read, the old ones stay")
+        # The first was said at a level that was no longer logged.
+        assert [line["changed"] for line in server.log if line["event"] == "settings read again"] == [["log_level"]]
 
     run(test, tmp_path)
 
@@ -143,23 +163,20 @@ def test_a_server_whose_terminal_is_closed_stops(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_systemd_is_told_of_each_step(tmp_path: Path) -> None:
-    async def run() -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-            heard.bind(str(tmp_path / "notify"))
-            heard.setblocking(False)
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout(20):
-                async with Operated(tmp_path, {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
-                    assert await loop.sock_recv(heard, 100) == b"READY=1"
-                    await server.hang_up("settings read again")
-                    reloading = (await loop.sock_recv(heard, 100)).decode().splitlines()
-                    assert reloading[0] == "RELOADING=1"
-                    assert int(reloading[1].removeprefix("MONOTONIC_USEC=")) > 0
-                    assert await loop.sock_recv(heard, 100) == b"READY=1"
-                assert await loop.sock_recv(heard, 100) == b"STOPPING=1"
+def test_a_service_manager_is_told_of_each_step(tmp_path: Path) -> None:
+    async def body() -> None:
+        server = Operated(tmp_path)
+        async with server:
+            assert await server.told() == ["READY=1"]
+            await server.hang_up("settings read again")
+            reloading, since = await server.told()
+            assert reloading == "RELOADING=1"
+            assert int(since.removeprefix("MONOTONIC_USEC=")) > 0
+            assert await server.told() == ["READY=1"]
+            server.stop()
+            assert await server.told() == ["STOPPING=1"]
 
-    asyncio.run(run())
+    asyncio.run(body())
 
 
 # A session's first process gets the terminal that it opens as its own: as a shell in a window has it.
