@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import sys
 from pathlib import Path
 
 import jwt
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from folkmoot.backends.sqlite.store import StoreInUse
 from folkmoot.gateway.identity import TokenRefused, mint, secret_of
 from folkmoot.node.config import Settings, SettingsError
-from folkmoot.node.wiring import build_bus, build_roles, build_signers, open_store
+from folkmoot.node.wiring import build_bus, build_roles, build_signers, open_store, open_tracer
 from folkmoot.ports.clock import SystemChance, SystemClock
 
 
@@ -64,3 +65,20 @@ def test_a_public_key_that_is_none_names_the_setting(tmp_path: Path, content: by
 def test_an_address_of_keys_in_the_clear_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="token_jwks_url"):
         build_signers(Settings(data_dir=str(tmp_path), token_jwks_url="http://id.example/keys"), SystemClock())
+
+
+def test_traces_without_their_library_name_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_tracer(Settings(), SystemChance(), "1") is None
+    monkeypatch.setitem(sys.modules, "folkmoot.telemetry.traces", None)
+    with pytest.raises(SettingsError, match=r"traces_endpoint: needs .*folkmoot\[traces\]"):
+        open_tracer(Settings(traces_endpoint="console"), SystemChance(), "1")
+
+
+def test_traces_are_drawn_by_the_process_own_chance() -> None:
+    settings = Settings(traces_endpoint="http://127.0.0.1:9/v1/traces", traces_ratio=0.0)
+    tracer = open_tracer(settings, SystemChance(), "1")
+    assert tracer is not None
+    assert tracer.root("submit") is None
+    tracer.ratio = 1.0
+    assert tracer.root("submit") is not None  # Never ended, so nothing is exported.
+    tracer.close()
