@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from folkmoot.client.errors import NotConnected
-from folkmoot.client.link import LOST, Link, connect, socket_url
+from folkmoot.client.link import LOST, Link, connect, connecting, socket_url
 from folkmoot.protocol.events import SUBPROTOCOL_JSON
 
 
@@ -226,3 +227,11 @@ def test_addresses(url: str, socket: str) -> None:
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         socket_url(url)
+
+
+def test_a_file_that_names_no_authority_is_said_so(tmp_path: Path) -> None:
+    assert connecting() is connect
+    (tmp_path / "text").write_text("not a certificate")
+    for path in (tmp_path / "none", tmp_path / "text"):
+        with pytest.raises(ValueError, match="no certificate of an authority"):
+            connecting(path)

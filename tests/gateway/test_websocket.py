@@ -5,14 +5,17 @@ import contextlib
 import json
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
+import trustme
 import uvloop
 
 from folkmoot.gateway.listener import Listener, ListenerSettings
 from folkmoot.gateway.outlet import Outlet
+from folkmoot.gateway.tls import Certificate
 from folkmoot.gateway.websocket import EXTRAS_PER_SECOND_MAX, Socket, SocketSettings, WebSocketOutlet, text_frame
 from folkmoot.protocol.errors import CODES
 from folkmoot.protocol.limits import FRAME_BYTES_MAX
@@ -110,9 +113,10 @@ async def no_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(**sockets: Any) -> AsyncIterator[tuple[int, EchoDoors]]:
+async def listening(certificate: Certificate | None, **sockets: Any) -> AsyncIterator[tuple[int, EchoDoors]]:
     doors = EchoDoors()
-    listener = Listener(ListenerSettings(port=0, sockets=SocketSettings(**sockets)), no_app, doors)
+    settings = ListenerSettings(port=0, sockets=SocketSettings(**sockets), certificate=certificate)
+    listener = Listener(settings, no_app, doors)
     url = await listener.start()
     try:
         yield int(url.rpartition(":")[2]), doors
@@ -122,16 +126,43 @@ async def listening(**sockets: Any) -> AsyncIterator[tuple[int, EchoDoors]]:
         await listener.close()
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Run a test against a port, on either loop; at its end no connection is left open."""
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    issued = authority.issue_cert("127.0.0.1")
+    folder = tmp_path_factory.mktemp("tls")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    return Certificate(folder / "cert.pem", folder / "key.pem")
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=["asyncio", "uvloop", "asyncio tls", "uvloop tls"])
+def run(
+    request: pytest.FixtureRequest,
+    authority: trustme.CA,
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Run a test against a port, on either loop, bare and by TLS; at its end no connection is left open."""
+    loop, _, secure = request.param.partition(" ")
+    if secure:
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        monkeypatch.setattr(RudeClient, "trusting", trusting)
 
     def run_on(test: Test, **sockets: Any) -> None:
         async def body() -> None:
-            async with listening(**sockets) as (port, doors):
+            async with listening(certificate if secure else None, **sockets) as (port, doors):
                 await test(port, doors)
 
-        with asyncio.Runner(loop_factory=request.param) as runner:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(body())
 
     return run_on
@@ -380,7 +411,8 @@ def test_a_client_that_vanishes_is_lost_once(run: Run, how: str) -> None:
             client.say(client_frame(b"x"))
             assert await client.frame() == (TEXT, b"x")
             if how == "half-closed":
-                client.writer.write_eof()
+                # TLS knows no half of a connection: its farewell is one of both ways.
+                client.writer.write_eof() if client.writer.can_write_eof() else client.writer.close()
                 await client.ended()
             else:
                 raw = client.writer.get_extra_info("socket")

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import NOT_DONE, URL_DEFAULT, As, Caller, DataDir, Token, TokenFile, Url, fail, group_named
+from folkmoot.cli.connect import (
+    NOT_DONE,
+    URL_DEFAULT,
+    As,
+    CaFile,
+    Caller,
+    DataDir,
+    Token,
+    TokenFile,
+    Url,
+    fail,
+    group_named,
+)
 from folkmoot.cli.show import as_text, event_text
 from folkmoot.cli.terminal import Terminal
 
@@ -24,6 +36,7 @@ ANSWERS_S_MAX = 10.0
 def chat(
     group: Annotated[str, typer.Argument(help="A group's id or name; none: my only one.")] = "",
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -34,7 +47,7 @@ def chat(
     async def work(client: "Client") -> int:
         return await _Chat(client, await group_named(client, group)).run()
 
-    unsent = Caller(url, token, token_file, as_user, data_dir).run(work)
+    unsent = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
     if unsent:
         fail(f"{unsent} of your messages were not confirmed", NOT_DONE)
 

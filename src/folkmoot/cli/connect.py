@@ -24,6 +24,10 @@ Url = Annotated[str, typer.Option("--url", envvar="FOLKMOOT_URL", help="The serv
 Token = Annotated[str, typer.Option("--token", envvar="FOLKMOOT_TOKEN", help="A token.", show_default=False)]
 TokenFile = Annotated[Path | None, typer.Option("--token-file", envvar="FOLKMOOT_TOKEN_FILE", help="A file with one.")]
 As = Annotated[str, typer.Option("--as", help="A user, by the secret in --data-dir: for trying out, on the server.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", envvar="FOLKMOOT_CA_FILE", help="The authority of its certificate."),
+]
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")]
 DataFolder = Annotated[
     Path, typer.Option("--data-dir", "--data", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")
@@ -35,11 +39,14 @@ Group = Annotated[str, typer.Argument(help="A group's id, or its name where one 
 class Caller:
     """Where to connect, and as whom: what the options of a verb came to."""
 
-    def __init__(self, url: str, token: str, token_file: Path | None, as_user: str, data_dir: Path) -> None:
-        from folkmoot.client.link import socket_url
+    def __init__(
+        self, url: str, token: str, token_file: Path | None, as_user: str, data_dir: Path, ca_file: Path | None
+    ) -> None:
+        from folkmoot.client.link import connecting, socket_url
 
         try:
             socket_url(url)
+            self._link = connecting(ca_file or "")
         except ValueError as error:
             fail(str(error), WRONG_USE)
         self.url = url
@@ -57,7 +64,10 @@ class Caller:
         from folkmoot.protocol.errors import CODES
 
         async def body() -> T:
-            async with Client(self.url, self._token, fresh=fresh, store=store, connect_s_max=CONNECT_S_MAX) as client:
+            link, limit_s = self._link, CONNECT_S_MAX
+            async with Client(
+                self.url, self._token, fresh=fresh, store=store, connect_s_max=limit_s, link=link
+            ) as client:
                 return await work(client)
 
         try:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from folkmoot.cli.connect import URL_DEFAULT, As, Caller, DataDir, Group, Json, Token, TokenFile, Url, group_named
+from folkmoot.cli.connect import (
+    URL_DEFAULT,
+    As,
+    CaFile,
+    Caller,
+    DataDir,
+    Group,
+    Json,
+    Token,
+    TokenFile,
+    Url,
+    group_named,
+)
 
 if TYPE_CHECKING:
     from folkmoot.client import Client
@@ -33,6 +45,7 @@ def create(
     send_id: Annotated[str, typer.Option("--id", help="The request's own id: the same again is the same group.")] = "",
     as_json: Json = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -50,7 +63,7 @@ def create(
             timeout_s=30,
         )
 
-    made = Caller(url, token, token_file, as_user, data_dir).run(work)
+    made = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
     typer.echo(json.dumps({"group": made}) if as_json else made)
 
 
@@ -58,6 +71,7 @@ def create(
 def list_groups(
     as_json: Json = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -74,7 +88,7 @@ def list_groups(
                 return rows
             after = page.next
 
-    rows = Caller(url, token, token_file, as_user, data_dir).run(work)
+    rows = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
     if as_json:
         import msgspec
 
@@ -92,6 +106,7 @@ def members(
     group: Group,
     as_json: Json = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -109,7 +124,7 @@ def members(
                 return rows
             after = page.next
 
-    rows = Caller(url, token, token_file, as_user, data_dir).run(work)
+    rows = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
     if as_json:
         import msgspec
 
@@ -124,13 +139,14 @@ def add(
     group: Group,
     users: Users,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Make users members."""
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.add(g, users))
+    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.add(g, users))
 
 
 @app.command()
@@ -138,13 +154,14 @@ def remove(
     group: Group,
     user: User,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Take a member out."""
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.remove(g, user))
+    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.remove(g, user))
 
 
 @app.command()
@@ -152,13 +169,14 @@ def rename(
     group: Group,
     name: Annotated[str, typer.Argument(help="What it is to be called.")],
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Give a group another name."""
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.rename(g, name))
+    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.rename(g, name))
 
 
 @app.command()
@@ -167,26 +185,30 @@ def role(
     user: User,
     new_role: Annotated[Literal["owner", "admin", "member"], typer.Argument(help="owner, admin or member.")],
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Make a member an owner, an admin, or a plain member."""
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.set_role(g, user, new_role))
+    _change(
+        Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.set_role(g, user, new_role)
+    )
 
 
 @app.command()
 def leave(
     group: Group,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Leave a group."""
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.leave(g))
+    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.leave(g))
 
 
 @app.command()
@@ -194,6 +216,7 @@ def delete(
     group: Annotated[str, typer.Argument(help="The group's id, or the start of its name.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -202,13 +225,14 @@ def delete(
     """End a group for all its members, for good. Only owners may."""
     if not yes:
         typer.confirm(f"Delete {group} for everyone? It cannot be undone", abort=True)
-    _change(Caller(url, token, token_file, as_user, data_dir), group, lambda c, g: c.delete_group(g))
+    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.delete_group(g))
 
 
 @app.command()
 def join(
     group: Annotated[str, typer.Argument(help="An open group's id.")],
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -219,7 +243,7 @@ def join(
     async def work(client: "Client") -> int:
         return await client.join(group)
 
-    typer.echo(Caller(url, token, token_file, as_user, data_dir).run(work))
+    typer.echo(Caller(url, token, token_file, as_user, data_dir, ca_file).run(work))
 
 
 def _change(caller: Caller, group: str, change: "Callable[[Client, str], Awaitable[int]]") -> None:

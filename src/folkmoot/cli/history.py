@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import URL_DEFAULT, As, Caller, DataDir, Group, Json, Token, TokenFile, Url, group_named
+from folkmoot.cli.connect import (
+    URL_DEFAULT,
+    As,
+    CaFile,
+    Caller,
+    DataDir,
+    Group,
+    Json,
+    Token,
+    TokenFile,
+    Url,
+    group_named,
+)
 from folkmoot.cli.show import as_json as to_json
 from folkmoot.cli.show import as_text
 
@@ -23,6 +35,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, help="How many entries.")] = 50,
     as_json: Json = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -46,6 +59,6 @@ def history(
                 high = page.entries[0].seq
         return pages if after is not None else pages[::-1]
 
-    for page in Caller(url, token, token_file, as_user, data_dir).run(work):
+    for page in Caller(url, token, token_file, as_user, data_dir, ca_file).run(work):
         for entry in page.entries:
             typer.echo(to_json(entry) if as_json else as_text(entry))

@@ -24,6 +24,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the store and the secret are.")] = None,
+    tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="A certificate: speak TLS.")] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="One JSON object a line.")] = None,
     config: Annotated[Path | None, typer.Option(envvar="FOLKMOOT_CONFIG", help="A TOML file of settings.")] = None,
@@ -37,7 +39,7 @@ def serve(
     from folkmoot.node.config import SettingsError, load_settings
 
     flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
-    flags |= {"log_json": log_json} | _pairs(setting or [])
+    flags |= {"tls_cert_file": tls_cert, "tls_key_file": tls_key, "log_json": log_json} | _pairs(setting or [])
 
     def reread() -> "Settings":
         return load_settings(flags, os.environ, config)

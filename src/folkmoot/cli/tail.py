@@ -10,6 +10,7 @@ from folkmoot.cli.connect import (
     URL_DEFAULT,
     WRONG_USE,
     As,
+    CaFile,
     Caller,
     DataDir,
     Json,
@@ -38,6 +39,7 @@ def tail(
     count: Annotated[int, typer.Option("--count", min=0, help="End after so many; 0: never.")] = 0,
     as_json: Json = False,
     url: Url = URL_DEFAULT,
+    ca_file: CaFile = None,
     token: Token = "",
     token_file: TokenFile = None,
     as_user: As = "",
@@ -49,7 +51,7 @@ def tail(
     if (is_position or after is not None) and not group:
         fail("--from a seq or a position needs a group", WRONG_USE)
     store = _store_at(group, since) if is_position else None
-    caller = Caller(url, token, token_file, as_user, data_dir)
+    caller = Caller(url, token, token_file, as_user, data_dir, ca_file)
 
     async def work(client: "Client") -> None:
         # A position is of a group that goes by its id: by its name one would not know it before asking.

@@ -16,7 +16,7 @@ from folkmoot.client.core import Core, CoreSettings, Statistics
 from folkmoot.client.driver import Driver, OnBatch, Token
 from folkmoot.client.errors import ClientError, NotConnected, RequestFailed, SendRefused, SendUnknown
 from folkmoot.client.inbox import Inbox
-from folkmoot.client.link import Connect, connect, socket_url
+from folkmoot.client.link import Connect, connecting, socket_url
 from folkmoot.client.outbox import SENDS_MAX_DEFAULT, Answered
 from folkmoot.client.received import Batch, GroupEvent, Received, received_of
 from folkmoot.client.reconnect import DELAY_S_MAX
@@ -50,6 +50,7 @@ class Client:
 
     `token` is a token, or a function (async or not) that gives a new one when there is none or the last has expired.
     `store` keeps places and outbox across restarts: a path, or a ClientStore; None keeps them in memory only.
+    `ca_file` names the authority (PEM) of a server whose certificate is not of a public one.
     `fresh` says where a group without a place starts: at its "head", or at the user's "join".
 
     With `on_batch(tx, batch)` entries go there and nowhere else: it is called inside the transaction of the store's
@@ -75,7 +76,8 @@ class Client:
         outbox_sends_max: int = SENDS_MAX_DEFAULT,
         draw: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        link: Connect = connect,
+        ca_file: Path | str = "",
+        link: Connect | None = None,
     ) -> None:
         if isinstance(store, Path):
             store = SqliteClientStore(store)
@@ -98,7 +100,7 @@ class Client:
         self._connect_s_max = connect_s_max
         self._draw = draw
         self._random_bytes = random_bytes
-        self._link = link
+        self._link = link or connecting(ca_file)
         self._driver: Driver | None = None
         self._inbox: Inbox | None = None
         self._closed = False

@@ -1,6 +1,8 @@
 """One WebSocket to the server: whole frames in and out, and the end of each read, so that a read is one batch."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -123,18 +125,40 @@ class PicowsLink(WSListener):
             self._end.frame(whole)
 
 
-async def connect(url: str, end: LinkEnd) -> Link:
+def connecting(ca_file: Path | str = "") -> Connect:
+    """What opens links to servers whose certificate is of the authority in `ca_file` (PEM), or "" of a public one.
+
+    Raises ValueError where there is none in the file.
+    """
+    if not ca_file:
+        return connect
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"{ca_file}: no certificate of an authority ({error.strerror or error})") from error
+
+    async def connect_trusting(url: str, end: LinkEnd) -> Link:
+        return await connect(url, end, context if url.startswith("wss:") else None)
+
+    return connect_trusting
+
+
+async def connect(url: str, end: LinkEnd, trusting: ssl.SSLContext | None = None) -> Link:
     """A link to the server at `url` (see `socket_url`). Raises NotConnected."""
     link = PicowsLink(end)
     try:
         await ws_connect(
             lambda: link,
             url,
+            ssl_context=trusting,
             enable_auto_pong=False,
             max_frame_size=FRAME_BYTES_MAX,
             extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL_JSON},
             logger_name="folkmoot",
         )
+    except ssl.SSLCertVerificationError as error:
+        why = f"its certificate is not trusted here ({error.verify_message}): name its authority's in ca_file"
+        raise NotConnected(f"{url}: {why}") from error
     except (TimeoutError, OSError, WSHandshakeError) as error:
         raise NotConnected(f"{url}: {error or type(error).__name__}") from error
     if not link.is_up:

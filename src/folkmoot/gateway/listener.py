@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from folkmoot.gateway.handshake import request_bytes
 from folkmoot.gateway.problem import problem_response
+from folkmoot.gateway.tls import HANDSHAKE_SECONDS_MAX, SHUTDOWN_SECONDS_MAX, Certificate
 from folkmoot.gateway.websocket import Doors, SocketSettings, websocket_factory
 
 BACKLOG: Final = 4_096
@@ -34,11 +35,12 @@ SWEEP_GAP_S: Final = 0.1
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen. Port 0: one that is free."""
+    """Where to listen. Port 0: one that is free. With a certificate all of it is TLS."""
 
     host: str = "127.0.0.1"
     port: int = 8420
     sockets: SocketSettings = msgspec.field(default_factory=SocketSettings)
+    certificate: Certificate | None = None
     request_seconds_max: float = REQUEST_SECONDS_MAX
     http_connections_max: int = HTTP_CONNECTIONS_MAX
 
@@ -68,6 +70,7 @@ class Listener:
                 timeout_graceful_shutdown=2,
             )
         )
+        self._watching: asyncio.Task[None] | None = None
         self._started = False
 
     def apply(self, sockets: SocketSettings) -> None:
@@ -89,13 +92,31 @@ class Listener:
             config = self._server.config
             config.load()
             self._server.lifespan = config.lifespan_class(config)
-            await self._server.startup(sockets=[listening])
+            await self._listen(listening)
         except BaseException:
             listening.close()
             raise
         self._started = True
         host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
-        return f"http://{host}:{port}"
+        return f"{'https' if settings.certificate else 'http'}://{host}:{port}"
+
+    async def _listen(self, listening: socket.socket) -> None:
+        """As uvicorn's own start-up does, with bounds on handshakes, which it has no setting for."""
+        certificate, loop = self._settings.certificate, asyncio.get_running_loop()
+        secure: dict[str, Any] = {}
+        if certificate is not None:
+            secure = {
+                "ssl": certificate.context,
+                "ssl_handshake_timeout": HANDSHAKE_SECONDS_MAX,
+                "ssl_shutdown_timeout": SHUTDOWN_SECONDS_MAX,
+            }
+            self._watching = asyncio.create_task(certificate.watch())
+        make: Any = self._protocol
+        config, state = self._server.config, self._server.server_state
+        server = await loop.create_server(
+            lambda: make(config=config, server_state=state, app_state={}), sock=listening, backlog=BACKLOG, **secure
+        )
+        self._server.servers = [server]
 
     async def stop_accepting(self) -> None:
         """Close the port; connections stay. Does nothing where `start` did not come that far."""
@@ -106,6 +127,9 @@ class Listener:
     async def close(self) -> None:
         """Let HTTP requests under way finish, then close what is left."""
         self._dawdlers.close()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         if not self._started:
             return
         self._started = False

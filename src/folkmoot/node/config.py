@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 ENVIRONMENT_PREFIX = "FOLKMOOT_"
+_OF_CLIENTS = ("url", "token", "token_file", "ca_file", "config")
 
 
 class SettingsError(ValueError):
@@ -74,6 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_audience: Annotated[
         str, _reason("Tokens have this `aud`, or have it among theirs; empty: any. The same holds.")
     ] = ""
+    tls_cert_file: Annotated[
+        str,
+        _reason("A PEM file with a certificate and its chain: the port speaks TLS. Taken up when it changes."),
+    ] = ""
+    tls_key_file: Annotated[str, _reason("A PEM file with the certificate's key, without a passphrase.")] = ""
     hello_seconds: Annotated[
         float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)
     ] = 5.0
@@ -171,7 +177,10 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
     }
     # Clients are told where to go by variables of the same prefix: those are not settings of a server.
     layers.append(
-        ("environment", {k: v for k, v in variables.items() if k not in ("url", "token", "token_file", "config")})
+        (
+            "environment",
+            {k: v for k, v in variables.items() if k not in ("url", "token", "token_file", "ca_file", "config")},
+        )
     )
     layers.append(("flags", {k: v for k, v in flags.items() if v is not None}))
     for source, layer in layers:

@@ -12,12 +12,13 @@ from folkmoot.gateway.app import build_app
 from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
 from folkmoot.gateway.rest.desk import Desk
 from folkmoot.gateway.rest.routes import rest_router
+from folkmoot.gateway.tls import Certificate
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
 from folkmoot.node.reload import Reloading
-from folkmoot.node.wiring import Roles, build_bus, build_roles, open_store, open_tracer
+from folkmoot.node.wiring import Roles, build_bus, build_certificate, build_roles, open_store, open_tracer
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.router.service import FailPoint
 from folkmoot.telemetry.logs import get_logger, set_level
@@ -45,6 +46,7 @@ async def serve(
     clock, chance = clock or SystemClock(), chance or SystemChance()
     stop = stop or asyncio.Event()
     raise_open_files()
+    certificate = build_certificate(settings)
     tracer = open_tracer(settings, chance, __version__)
     store = await open_store(settings, clock)
     try:
@@ -61,13 +63,15 @@ async def serve(
         routers=[rest_router()],
         state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)},
     )
-    listener = Listener(_listening(settings), app, roles.gateway)
+    listener = Listener(_listening(settings, certificate), app, roles.gateway)
     reloading = Reloading(settings, reread or (lambda: settings))
     reloading.on_reload += [
         lambda now: set_level(now.log_level),
         roles.apply,
         lambda now: listener.apply(_sockets(now)),
     ]
+    if certificate is not None:
+        reloading.on_reload.append(lambda _: certificate.look())
     if tracer is not None:
         reloading.on_reload.append(lambda now: setattr(tracer, "ratio", now.traces_ratio))
     try:
@@ -95,11 +99,12 @@ async def _everybody(_: str | None) -> None:
     """Whoever asks may."""
 
 
-def _listening(settings: Settings) -> ListenerSettings:
+def _listening(settings: Settings, certificate: Certificate | None) -> ListenerSettings:
     return ListenerSettings(
         host=settings.host,
         port=settings.port,
         sockets=_sockets(settings),
+        certificate=certificate,
         request_seconds_max=settings.request_seconds_max,
     )
 

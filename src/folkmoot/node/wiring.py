@@ -14,6 +14,7 @@ from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway, GatewaySettings
 from folkmoot.gateway.signers import Signers, SignersSettings, SignersUnusable
 from folkmoot.gateway.standings import Standings
+from folkmoot.gateway.tls import Certificate, CertificateUnusable
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
 from folkmoot.node.config import Settings, SettingsError
@@ -196,6 +197,19 @@ def build_signers(settings: Settings, clock: Clock) -> Signers:
             clock,
         )
     except SignersUnusable as error:
+        raise SettingsError(str(error)) from error
+
+
+def build_certificate(settings: Settings) -> Certificate | None:
+    """What TLS is spoken with, if it is. Raises SettingsError."""
+    cert_file, key_file = settings.tls_cert_file, settings.tls_key_file
+    if not cert_file and not key_file:
+        return None
+    if not cert_file or not key_file:
+        raise SettingsError(f"{'tls_cert_file' if key_file else 'tls_key_file'}: TLS needs a certificate and its key")
+    try:
+        return Certificate(Path(cert_file), Path(key_file))
+    except CertificateUnusable as error:
         raise SettingsError(str(error)) from error
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -35,6 +36,9 @@ class Answer(msgspec.Struct, frozen=True):
 class RudeClient:
     """One TCP connection. Every wait is bounded by WAIT_S_MAX and raises TimeoutError past it."""
 
+    trusting: ClassVar[ssl.SSLContext | None] = None
+    """With one, all connections speak TLS."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
@@ -44,7 +48,7 @@ class RudeClient:
     async def connect(cls, port: int, *, host: str = "127.0.0.1") -> AsyncIterator["RudeClient"]:
         """Connected, nothing said yet."""
         async with asyncio.timeout(WAIT_S_MAX):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=cls.trusting)
         try:
             yield cls(reader, writer)
         finally:
