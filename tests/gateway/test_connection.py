@@ -10,12 +10,12 @@ import pytest
 from folkmoot.backends.memory.accounts import MemoryAccounts
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
-from folkmoot.gateway.connection import HELD_BYTES_MAX, HELD_FRAMES_MAX, QUERIES_WAITING_MAX
+from folkmoot.gateway.connection import QUERIES_WAITING_MAX
 from folkmoot.gateway.identity import mint
 from folkmoot.gateway.service import GatewaySettings
 from folkmoot.ports.clock import SystemClock
 from folkmoot.protocol import events as ev
-from folkmoot.protocol.limits import SENDS_UNANSWERED_MAX
+from folkmoot.protocol.limits import HELD_BYTES_MAX, HELD_FRAMES_MAX, SENDS_UNANSWERED_MAX
 from folkmoot.testing.edge import SECRET, Edge, Talker
 
 OWNER = "user-1"

@@ -20,6 +20,7 @@ from folkmoot.cli.connect import (
     Url,
     group_named,
 )
+from folkmoot.cli.table import show_table
 
 if TYPE_CHECKING:
     from folkmoot.client import Client
@@ -95,7 +96,7 @@ def list_groups(
         for row in rows:
             typer.echo(msgspec.json.encode(row))
         return
-    _table(
+    show_table(
         ("group", "name", "role", "members", "messages", "unread"),
         [(r.group, r.name, r.role, r.members, r.messages, r.unread) for r in rows],
     )
@@ -131,7 +132,7 @@ def members(
         for row in rows:
             typer.echo(msgspec.json.encode(row))
         return
-    _table(("user", "role", "since"), [(r.user, r.role, r.join) for r in rows])
+    show_table(("user", "role", "since"), [(r.user, r.role, r.join) for r in rows])
 
 
 @app.command()
@@ -251,14 +252,3 @@ def _change(caller: Caller, group: str, change: "Callable[[Client, str], Awaitab
         return await change(client, await group_named(client, group))
 
     typer.echo(caller.run(work))
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*head, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)

@@ -9,7 +9,23 @@ from typing import Annotated
 import typer
 
 from folkmoot import __version__
-from folkmoot.cli import backup, bench, chat, group, history, replay, restore, secret, send, serve, tail, token, verify
+from folkmoot.cli import (
+    backup,
+    bench,
+    chat,
+    group,
+    history,
+    key,
+    replay,
+    restore,
+    secret,
+    send,
+    serve,
+    tail,
+    token,
+    users,
+    verify,
+)
 
 app = typer.Typer(
     name="folkmoot",
@@ -18,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(group.app, name="group")
+app.add_typer(users.app, name="users")
+app.add_typer(key.app, name="key")
 app.add_typer(bench.app, name="bench")
 app.add_typer(secret.app, name="secret")
 VERBS = (

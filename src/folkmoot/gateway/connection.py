@@ -25,6 +25,8 @@ from folkmoot.protocol.codec import FrameInvalid
 from folkmoot.protocol.errors import CODES
 from folkmoot.protocol.limits import (
     ACKS_PER_FRAME_MAX,
+    HELD_BYTES_MAX,
+    HELD_FRAMES_MAX,
     POSITIONS_PER_RESUME_MAX,
     SENDS_UNANSWERED_MAX,
     TOKEN_CHARS_MAX,
@@ -44,10 +46,6 @@ WISHES_WAITING_MAX: Final = 10_000
 
 WINDOW_FULL_MS: Final = 50
 KIND_CHARS_MAX: Final = 64
-
-HELD_FRAMES_MAX: Final = 64
-HELD_BYTES_MAX: Final = 262_144
-"""Of frames that come while a token is looked at: they are taken after it, in order. Past either bound: `flood`."""
 
 LOOKS_AGAIN_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
 """How long to wait for a store that is away before each next look at a token. Then the client connects again."""

@@ -179,7 +179,11 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
     layers.append(
         (
             "environment",
-            {k: v for k, v in variables.items() if k not in ("url", "token", "token_file", "ca_file", "config")},
+            {
+                k: v
+                for k, v in variables.items()
+                if k not in ("url", "token", "token_file", "ca_file", "api_key", "config")
+            },
         )
     )
     layers.append(("flags", {k: v for k, v in flags.items() if v is not None}))

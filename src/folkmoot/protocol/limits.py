@@ -29,3 +29,7 @@ HELLO_SECONDS_MAX: Final = 5.0
 """A connection that has not said a valid hello by then is closed with `hello_timeout`."""
 
 TOKEN_CHARS_MAX: Final = 8_192
+
+HELD_FRAMES_MAX: Final = 64
+HELD_BYTES_MAX: Final = 262_144
+"""Of frames that come while a token is looked at: they are taken after it, in order. Past either bound: `flood`."""

@@ -1,0 +1,96 @@
+"""`folkmoot users`: who is known, and whether they may come in."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from folkmoot.cli.connect import URL_DEFAULT, CaFile, DataDir, Json, Url
+from folkmoot.cli.office import ApiKeyText, Office, as_time
+from folkmoot.cli.table import show_table
+
+app = typer.Typer(help="Users: look them up, deactivate them, sign them out.", no_args_is_help=True)
+
+User = Annotated[str, typer.Argument(help="A user.")]
+
+
+@app.callback()
+def options() -> None:
+    """Users: look them up, deactivate them, sign them out."""
+
+
+@app.command("list")
+def list_users(
+    as_json: Json = False,
+    url: Url = URL_DEFAULT,
+    key: ApiKeyText = "",
+    data_dir: DataDir = Path("data"),
+    ca_file: CaFile = None,
+) -> None:
+    """List the users of whom something is known: a profile, a sign-out, or that they were deactivated."""
+    rows = list(Office(url, key, data_dir, ca_file).pages("users"))
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row))
+        return
+    show_table(("user", "name", "changed"), [(r["user"], r["name"], as_time(r["changed_ms"])) for r in rows])
+
+
+@app.command()
+def show(
+    user: User,
+    as_json: Json = False,
+    url: Url = URL_DEFAULT,
+    key: ApiKeyText = "",
+    data_dir: DataDir = Path("data"),
+    ca_file: CaFile = None,
+) -> None:
+    """Show a user's profile, and whether they may come in."""
+    found = Office(url, key, data_dir, ca_file).ask("GET", "users", user)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    rows: dict[str, Any] = {
+        "user": found["user"],
+        "active": "yes" if found["active"] else "no",
+        "name": found["name"],
+        "picture": found["picture"],
+        "data": json.dumps(found["data"]),
+        "changed": as_time(found["changed_ms"]),
+    }
+    show_table(("", ""), rows.items())
+
+
+@app.command()
+def deactivate(
+    user: User, url: Url = URL_DEFAULT, key: ApiKeyText = "", data_dir: DataDir = Path("data"), ca_file: CaFile = None
+) -> None:
+    """Shut a user out: their connections end within a second. Groups, memberships and messages stay."""
+    Office(url, key, data_dir, ca_file).ask("PUT", "users", user, "active", body={"active": False})
+    typer.echo(f"{user} is deactivated")
+
+
+@app.command()
+def reactivate(
+    user: User, url: Url = URL_DEFAULT, key: ApiKeyText = "", data_dir: DataDir = Path("data"), ca_file: CaFile = None
+) -> None:
+    """Let a user in again, with the tokens they have."""
+    Office(url, key, data_dir, ca_file).ask("PUT", "users", user, "active", body={"active": True})
+    typer.echo(f"{user} is active")
+
+
+@app.command("sign-out")
+def sign_out(
+    user: User,
+    device: Annotated[str, typer.Option(help="This device only; else all.")] = "",
+    url: Url = URL_DEFAULT,
+    key: ApiKeyText = "",
+    data_dir: DataDir = Path("data"),
+    ca_file: CaFile = None,
+) -> None:
+    """End what tokens made until now are good for, and the connections that came by them."""
+    Office(url, key, data_dir, ca_file).ask(
+        "POST", "users", user, "sign-out", body={"device": device} if device else {}
+    )
+    typer.echo(f"{user} is signed out" + (f" on {device}" if device else " everywhere"))
