@@ -1,5 +1,7 @@
 """Accounts in the store's file: read by its readers, and written by its one writer in the transactions of the rest."""
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -11,6 +13,9 @@ from folkmoot.model.ids import DeviceId, UserId
 from folkmoot.ports.accounts import ApiKey, Profile, Standing
 
 T = TypeVar("T")
+
+STANDINGS_PER_READ_MAX: Final = 500
+"""The rest go into the next read: no answer waits for a long one."""
 
 _PUT_PROFILE: Final = (
     "INSERT INTO profiles (user, name, picture, data, changed_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE"
@@ -45,6 +50,8 @@ class SqliteAccounts:
     def __init__(self, read: Read, write: Callable[[Change], Awaitable[Any]]) -> None:
         self._read = read
         self._write = write
+        self._asked: list[tuple[UserId, asyncio.Future[Standing]]] = []
+        self._answering: asyncio.Task[None] | None = None
 
     async def profiles(self, users: Sequence[UserId]) -> dict[UserId, Profile]:
         sql = (
@@ -65,7 +72,11 @@ class SqliteAccounts:
         await self._write(Change(lambda database: _run(database, _PUT_PROFILE, row)))
 
     async def standing(self, user: UserId) -> Standing:
-        return await self._read(lambda database: _standing(database, user))
+        answer: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        self._asked.append((user, answer))
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer())
+        return await answer
 
     async def set_active(self, user: UserId, active: bool, *, at_ms: int) -> None:
         await self._move(user, lambda standing: standing.switched(active, at_ms))
@@ -101,6 +112,23 @@ class SqliteAccounts:
         # Shutting someone out has to work on a full disk too.
         await self._write(Change(lambda database: _run(database, sql, (at_ms, key_id)), reserve=True))
 
+    async def _answer(self) -> None:
+        """Read the standings that were asked for together: a crowd that connects again asks for one each."""
+        while self._asked:
+            asked, self._asked = self._asked[:STANDINGS_PER_READ_MAX], self._asked[STANDINGS_PER_READ_MAX:]
+            users = [user for user, _ in asked]
+            try:
+                found = await self._read(functools.partial(_standings, users))
+            except Exception as error:
+                for _, answer in asked:
+                    if not answer.done():
+                        answer.set_exception(error)
+            else:
+                for (_, answer), standing in zip(asked, found, strict=True):
+                    if not answer.done():
+                        answer.set_result(standing)
+        self._answering = None
+
     async def _move(self, user: UserId, rule: Callable[[Standing], Standing]) -> None:
         """Read, decide and write in the writer's transaction: nothing comes between."""
 
@@ -111,6 +139,10 @@ class SqliteAccounts:
             _run(database, _PUT_STANDING, row)
 
         await self._write(Change(run, reserve=True))
+
+
+def _standings(users: Sequence[UserId], database: apsw.Connection) -> list[Standing]:
+    return [_standing(database, user) for user in users]
 
 
 def _standing(database: apsw.Connection, user: UserId) -> Standing:
