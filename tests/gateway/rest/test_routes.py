@@ -22,7 +22,7 @@ OPERATIONS = {
 
 
 def handlers() -> dict[str, Any]:
-    app = Litestar([rest_router()], openapi_config=None)
+    app = Litestar([rest_router()], openapi_config=None, logging_config=None)
     return {
         f"{method} {route.path_format}": handler
         for route in app.routes

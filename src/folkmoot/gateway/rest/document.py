@@ -51,7 +51,8 @@ def document(version: str) -> dict[str, Any]:
         render_plugins=[JsonRenderPlugin()],
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,
     )
-    app = Litestar([rest_router()], openapi_config=config)
+    # Without a word on logging Litestar would set the whole process's up anew.
+    app = Litestar([rest_router()], openapi_config=config, logging_config=None)
     made: dict[str, Any] = app.openapi_schema.to_schema()
     handlers = {
         handler.handler_name: handler.opt for route in app.routes for handler in getattr(route, "route_handlers", ())
