@@ -4,11 +4,11 @@ import pytest
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest
 
-from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge, origin_allowed, request_bytes
+from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge, origin_allowed, origin_fault, request_bytes
 from folkmoot.protocol.codec import JSON, Codec
 from folkmoot.protocol.events import SUBPROTOCOL_JSON
 
-TERMS = Terms(connections_max=10, origins=None)
+TERMS = Terms(connections_max=10, origins=())
 GOOD = {
     "Host": "chat.example",
     "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
@@ -71,28 +71,58 @@ def test_a_sub_protocol_may_be_on_any_of_several_lines() -> None:
 @pytest.mark.parametrize(
     ("origin", "host", "origins", "allowed"),
     [
-        (None, "chat.example", None, True),
         (None, "chat.example", (), True),
-        ("https://chat.example", "chat.example", None, True),
-        ("https://Chat.Example", "chat.example", None, True),
-        ("http://localhost:8420", "localhost:8420", None, True),
-        ("http://localhost:3000", "localhost:8420", None, False),
-        ("https://elsewhere.example", "chat.example", None, False),
-        ("https://chat.example.elsewhere.example", "chat.example", None, False),
-        ("null", "chat.example", None, False),
-        ("null", "", None, False),
-        ("", "", None, False),
-        ("http://[", "chat.example", None, False),
+        ("https://chat.example", "chat.example", (), True),
+        ("https://Chat.Example", "chat.example", (), True),
+        ("http://localhost:8420", "localhost:8420", (), True),
+        ("http://localhost:3000", "localhost:8420", (), False),
+        ("https://elsewhere.example", "chat.example", (), False),
+        ("https://chat.example.elsewhere.example", "chat.example", (), False),
+        ("null", "chat.example", (), False),
+        ("null", "", (), False),
+        ("", "", (), False),
+        ("http://[", "chat.example", (), False),
         ("https://a.example", "chat.example", ("https://a.example",), True),
-        ("https://chat.example", "chat.example", ("https://a.example",), False),
+        ("https://b.example", "chat.example", ("https://a.example",), False),
+        ("https://chat.example", "chat.example", ("https://a.example",), True),
         ("null", "chat.example", ("*",), True),
         ("https://a.example", "chat.example", (), False),
     ],
 )
 def test_pages_connect_from_where_they_may(
-    origin: str | None, host: str, origins: tuple[str, ...] | None, allowed: bool
+    origin: str | None, host: str, origins: tuple[str, ...], allowed: bool
 ) -> None:
     assert origin_allowed(origin, host, origins) is allowed
+
+
+def test_behind_a_proxy_a_page_is_of_the_host_that_was_asked_for_by_https() -> None:
+    terms = Terms(connections_max=10, origins=(), host="chat.example", is_https=True)
+    for origin, allowed in (("https://chat.example", True), ("http://chat.example", False), ("https://inner", False)):
+        assert (asked({"Host": "inner", "Origin": origin}, terms=terms) is JSON) is allowed
+    assert asked({"Origin": "http://chat.example"}) is JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("*", True),
+        ("https://chat.example", True),
+        ("http://localhost:3000", True),
+        ("https://[2001:db8::1]:8443", True),
+        ("https://chat.example/", False),
+        ("https://Chat.example", False),
+        ("https://*.example", False),
+        ("chat.example", False),
+        ("https://", False),
+        ("https://a@b.example", False),
+        ("https://a.example:99999", False),
+        ("null", False),
+        ("file:///x", False),
+        ("", False),
+    ],
+)
+def test_an_origin_in_a_list_is_written_as_browsers_send_it(text: str, good: bool) -> None:
+    assert (origin_fault(text) == "") is good
 
 
 def test_a_refusal_is_a_problem_and_426_names_the_version() -> None:

@@ -6,7 +6,7 @@ import gc
 import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 import uvloop
@@ -14,6 +14,7 @@ import uvloop
 from folkmoot.gateway.listener import HEAD_BYTES_MAX, PIPELINED_MAX, Listener, ListenerSettings, raise_open_files
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.problem import MEDIA_TYPE
+from folkmoot.gateway.proxies import Proxies
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.protocol.errors import CODES
 from folkmoot.testing.rude_client import TEXT, Answer, RudeClient, client_frame, upgrade_request
@@ -412,3 +413,38 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_a_trusted_proxy_says_holds_for_requests_and_sockets() -> None:
+    class Open(Doors):
+        outlets: ClassVar[list[Outlet]] = []
+
+        def open(self, outlet: Outlet, /) -> Parrot:
+            self.outlets.append(outlet)
+            return super().open(outlet)
+
+    async def who(scope: Any, receive: Any, send: Any) -> None:
+        body = f"{scope['client'][0]} {scope['scheme']}".encode()
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    told = [("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "chat.example")]
+    raw = "".join(f"{name}: {value}\r\n" for name, value in told).encode()
+
+    async def body(proxies: Proxies, heard: bytes, page: int) -> None:
+        listener = Listener(ListenerSettings(port=0, proxies=proxies), who, Open())
+        port = int((await listener.start()).rpartition(":")[2])
+        async with RudeClient.connect(port) as client:
+            client.say(b"GET / HTTP/1.1\r\nHost: x\r\n" + raw + b"\r\n")
+            assert (await client.answer()).body == heard
+        for origin, status in (("https://chat.example", page), ("http://chat.example", 403), ("https://x", 403)):
+            async with RudeClient.connect(port) as client:
+                client.say(upgrade_request(extra=[*told, ("Origin", origin)], host="inner"))
+                assert (await client.answer()).status == status
+        assert [outlet.peer for outlet in Open.outlets] == (["192.0.2.1"] if page == 101 else [])
+        await listener.stop_accepting()
+        await listener.close()
+
+    asyncio.run(body(Proxies(), b"127.0.0.1 http", 403))
+    asyncio.run(body(Proxies(["127.0.0.1"]), b"192.0.2.1 https", 101))

@@ -13,6 +13,7 @@ from litestar.datastructures import ResponseHeader, State
 from litestar.exceptions import HTTPException, ValidationException
 
 from folkmoot.gateway.access import AccessRefused
+from folkmoot.gateway.cors import Cors
 from folkmoot.gateway.problem import MEDIA_TYPE, problem
 
 BODY_BYTES_MAX: Final = 65_536
@@ -34,6 +35,7 @@ def build_app(
     metrics: Callable[[], tuple[bytes, str]],
     metrics_for: Callable[[str | None], Awaitable[None]],
     version: str,
+    cors: Cors | None = None,
     routers: Sequence[Router] = (),
     state: Mapping[str, object] = MappingProxyType({}),
 ) -> Litestar:
@@ -41,7 +43,8 @@ def build_app(
 
     `why_not_ready` says "" where sends are taken; `metrics` what Prometheus reads, and its content type;
     `metrics_for` gets the header `Authorization` of whoever asks for them, and raises AccessRefused.
-    `routers`: what else is served; `state`: where their handlers find what they need, by name.
+    `cors`: which pages of others may ask. `routers`: what else is served; `state`: where their handlers find what they
+    need, by name.
     """
     page = resources.files(__package__).joinpath("pages/index.html").read_text().replace("{version}", version)
 
@@ -71,6 +74,7 @@ def build_app(
         [index, healthz, readyz, read_metrics, *routers],
         state=State(dict(state)),
         openapi_config=None,
+        cors_config=cors,
         exception_handlers={AccessRefused: _refusal, HTTPException: _http_problem, Exception: _fault},
         response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
         logging_config=None,
@@ -100,7 +104,11 @@ def _refusal(_: Request[Any, Any, Any], refused: AccessRefused) -> Response[byte
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     # The path only: a query may hold what no log should.
-    _log.error("a request failed", exc_info=error, extra={"path": request.url.path[:200]})
+    _log.error(
+        "a request failed",
+        exc_info=error,
+        extra={"path": request.url.path[:200], "peer": request.client.host if request.client else ""},
+    )
     return _problem(500, "")
 
 

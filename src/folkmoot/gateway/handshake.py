@@ -19,10 +19,15 @@ _READ: Final = (b"host", b"origin", b"sec-websocket-key", b"sec-websocket-versio
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request is judged by. `origins` None: pages of the server's own host only."""
+    """What a request is judged by. `origins`: whose pages may connect beside those of the server's own host.
+
+    `host`: what was asked for, where the request's own header does not say it. `is_https`: it surely was by https.
+    """
 
     connections_max: int
-    origins: tuple[str, ...] | None
+    origins: tuple[str, ...]
+    host: str = ""
+    is_https: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -51,7 +56,8 @@ def judge(request: WSUpgradeRequest, terms: Terms, connections: int) -> Codec | 
         return Refusal(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "WebSocket version 13 is spoken here")
     if not _is_key(headers.get("Sec-WebSocket-Key", "").strip()):
         return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "Sec-WebSocket-Key is not 16 bytes in base64")
-    if not origin_allowed(headers.get("Origin"), headers.get("Host", ""), terms.origins):
+    host = terms.host or headers.get("Host", "")
+    if not origin_allowed(headers.get("Origin"), host, terms.origins, is_https=terms.is_https):
         return Refusal(HTTPStatus.FORBIDDEN, "origin_not_allowed", "pages of this origin may not connect")
     if connections >= terms.connections_max:
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "try again later")
@@ -63,17 +69,30 @@ def judge(request: WSUpgradeRequest, terms: Terms, connections: int) -> Codec | 
     return codec
 
 
-def origin_allowed(origin: str | None, host: str, origins: tuple[str, ...] | None) -> bool:
-    """A program sends no Origin; a page's has to be listed or, where nothing is, be of the host asked for."""
-    if origin is None:
+def origin_allowed(origin: str | None, host: str, origins: tuple[str, ...], *, is_https: bool = False) -> bool:
+    """A program sends no Origin; a page's has to be listed, or be of the host asked for."""
+    if origin is None or "*" in origins or origin in origins:
         return True
-    if origins is not None:
-        return "*" in origins or origin in origins
     try:
-        own = urlsplit(origin).netloc
+        own = urlsplit(origin)
     except ValueError:
         return False
-    return own != "" and own.lower() == host.strip().lower()
+    # A page that came in the clear could be anybody's, where the server itself cannot be asked but by https.
+    return own.netloc != "" and own.netloc.lower() == host.strip().lower() and (own.scheme == "https" or not is_https)
+
+
+def origin_fault(text: str) -> str:
+    """What is wrong with an origin in a list of allowed ones, or ""."""
+    if text == "*":
+        return ""
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or text != f"{parts.scheme}://{parts.netloc}".lower() or "@" in text or "*" in text:
+        return "an origin is https://host, https://host:port in lower case, or * alone for all"
+    return ""
 
 
 def request_bytes(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from folkmoot.gateway.handshake import request_bytes
 from folkmoot.gateway.problem import problem_response
+from folkmoot.gateway.proxies import Asker, Proxies
 from folkmoot.gateway.tls import HANDSHAKE_SECONDS_MAX, SHUTDOWN_SECONDS_MAX, Certificate
 from folkmoot.gateway.websocket import Doors, SocketSettings, websocket_factory
 
@@ -41,6 +42,7 @@ class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8420
     sockets: SocketSettings = msgspec.field(default_factory=SocketSettings)
     certificate: Certificate | None = None
+    proxies: Proxies = msgspec.field(default_factory=Proxies)
     request_seconds_max: float = REQUEST_SECONDS_MAX
     http_connections_max: int = HTTP_CONNECTIONS_MAX
 
@@ -52,7 +54,7 @@ class Listener:
         self._settings = settings
         self._sockets = settings.sockets
         self._dawdlers = _Dawdlers(settings.request_seconds_max)
-        bounds = {"dawdlers": self._dawdlers, "doors": doors}
+        bounds = {"dawdlers": self._dawdlers, "doors": doors, "proxies": settings.proxies}
         self._protocol: type[_HttpProtocol] = type("HttpProtocol", (_HttpProtocol,), bounds)
         self.apply(settings.sockets)
         self._server = uvicorn.Server(
@@ -185,6 +187,7 @@ class _HttpProtocol(HttpToolsProtocol):
 
     dawdlers: _Dawdlers
     doors: Doors
+    proxies: Proxies
     connections_max: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -218,6 +221,11 @@ class _HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
+        asker = self._asker()
+        self.scope["client"] = (
+            (asker.address, 0) if self.client is None or asker.address != self.client[0] else self.client
+        )
+        self.scope["scheme"] = "https" if asker.is_https else "http"
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -233,12 +241,16 @@ class _HttpProtocol(HttpToolsProtocol):
         self.dawdlers.settled(self)
         self.connections.discard(self)
         make: Any = self.ws_protocol_class
-        opened = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        opened = make(config=self.config, server_state=self.server_state, app_state=self.app_state, asker=self._asker())
         opened.connection_made(self.transport)
         opened.data_received(request_bytes(self.scope["method"].encode(), self.url, self.headers))
         self.transport.set_protocol(opened)
         # Parser and protocol hold one another: left alone, they would stay until a collection.
         self.parser = None  # type: ignore[assignment]
+
+    def _asker(self) -> Asker:
+        peer = self.client[0] if self.client is not None else ""
+        return self.proxies.asker(peer, self.headers, is_tls=self.scheme == "https")
 
     def send_400_response(self, msg: str) -> None:
         self._turn_away(HTTPStatus.BAD_REQUEST, "bad_request", "not a request of HTTP/1.1")

@@ -23,6 +23,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge
 from folkmoot.gateway.outlet import Outlet
+from folkmoot.gateway.proxies import Asker
 from folkmoot.protocol.codec import CODECS, Codec
 from folkmoot.protocol.limits import FRAME_BYTES_MAX
 
@@ -72,12 +73,12 @@ class Doors(Protocol):
 
 
 class SocketSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of sockets; `node/config.py` says why they are what they are. `origins` None: the host's own only."""
+    """Bounds of sockets; `node/config.py` says why they are what they are. `origins`: beside the host's own."""
 
     write_bytes_high: int = 262_144
     write_bytes_low: int = 65_536
     connections_max: int = 15_000
-    origins: tuple[str, ...] | None = None
+    origins: tuple[str, ...] = ()
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -95,10 +96,10 @@ class WebSocketOutlet:
 
     __slots__ = ("_closing", "_transport", "codec", "peer", "wire", "write")
 
-    def __init__(self, transport: asyncio.Transport, codec: Codec) -> None:
+    def __init__(self, transport: asyncio.Transport, codec: Codec, peer: str = "") -> None:
         self.codec = codec
         self.wire = sys.intern(f"ws:{codec.subprotocol}")
-        self.peer = str((transport.get_extra_info("peername") or ("",))[0])
+        self.peer = peer
         self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
         self._closing = False
@@ -151,13 +152,14 @@ class Socket(WSListener, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_connection", "_deaf", "_doors", "_extras", "_outlet", "_parts", "_picows", "_settings", "_transport",
-        "_unparsed",
+        "_asker", "_connection", "_deaf", "_doors", "_extras", "_outlet", "_parts", "_picows", "_settings",
+        "_transport", "_unparsed",
     )  # fmt: skip
 
-    def __init__(self, doors: Doors, settings: SocketSettings) -> None:
+    def __init__(self, doors: Doors, settings: SocketSettings, asker: Asker) -> None:
         self._doors = doors
         self._settings = settings
+        self._asker: Asker | None = asker
         self._outlet: WebSocketOutlet | None = None
         self._transport: asyncio.Transport | None = None
         self._connection: Driven | None = None
@@ -223,7 +225,9 @@ class Socket(WSListener, asyncio.Protocol):
         assert self._outlet is None
         self._unparsed = 0
         self._transport = raw
-        self._outlet = WebSocketOutlet(raw, CODECS[transport.response.headers["Sec-WebSocket-Protocol"]])
+        codec = CODECS[transport.response.headers["Sec-WebSocket-Protocol"]]
+        self._outlet = WebSocketOutlet(raw, codec, self._asker.address if self._asker is not None else "")
+        self._asker = None
         try:
             self._connection = self._doors.open(self._outlet)
         except Exception:
@@ -296,7 +300,14 @@ class Socket(WSListener, asyncio.Protocol):
             self._transport.close()
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        terms = Terms(connections_max=self._settings.connections_max, origins=self._settings.origins)
+        settings, asker = self._settings, self._asker
+        assert asker is not None
+        terms = Terms(
+            connections_max=settings.connections_max,
+            origins=settings.origins,
+            host=asker.host,
+            is_https=asker.is_https,
+        )
         verdict = judge(request, terms, self._doors.connections)
         if isinstance(verdict, Refusal):
             return WSUpgradeResponseWithListener(verdict.response(), None)
@@ -309,8 +320,8 @@ def websocket_factory(doors: Doors, settings: Callable[[], SocketSettings]) -> C
     `settings`: those that hold now, so that the next socket has them.
     """
 
-    def make(**_: Any) -> Socket:
-        return Socket(doors, settings())
+    def make(*, asker: Asker, **_: Any) -> Socket:
+        return Socket(doors, settings(), asker)
 
     return make
 

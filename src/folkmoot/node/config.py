@@ -10,6 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from folkmoot.gateway.handshake import origin_fault
+from folkmoot.gateway.proxies import Proxies
+
 ENVIRONMENT_PREFIX = "FOLKMOOT_"
 _OF_CLIENTS = ("url", "token", "token_file", "ca_file", "config")
 
@@ -84,7 +87,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _reason("A connection that has not said who it is by then is closed.", ge=1, le=60)
     ] = 5.0
     allowed_origins: Annotated[
-        tuple[str, ...], _live("Pages of these origins may connect; none: pages of the server's own host only.")
+        tuple[str, ...],
+        _live("Pages of these origins may connect and ask, beside those of the server's own host; `*`: all."),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _reason("Addresses and networks of proxies: theirs is the word on who asks, for which host, and by https."),
     ] = ()
     ping_interval_s: Annotated[
         float,
@@ -199,6 +207,13 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
         raise SettingsError(str(error)) from error
     if settings.write_bytes_low > settings.write_bytes_high:
         raise SettingsError("write_bytes_low: is above write_bytes_high")
+    for origin in settings.allowed_origins:
+        if why := origin_fault(origin):
+            raise SettingsError(f"allowed_origins: {origin!r}: {why}")
+    try:
+        Proxies(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"trusted_proxies: {error}") from error
     return Loaded(settings, sources)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from folkmoot import __version__
 from folkmoot.gateway.app import build_app
+from folkmoot.gateway.cors import Cors
 from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
+from folkmoot.gateway.proxies import Proxies
 from folkmoot.gateway.rest.desk import Desk
 from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.gateway.tls import Certificate
@@ -54,12 +56,14 @@ async def serve(
     except BaseException:
         await store.close()
         raise
+    cors = Cors(settings.allowed_origins)
     readiness = Readiness(store, clock, lambda: roles.gateway.draining)
     app = build_app(
         why_not_ready=readiness.why_not,
         metrics=exposition(roles.statistics),
         metrics_for=_everybody if settings.metrics_open else roles.gateway.access.may_read_metrics,
         version=__version__,
+        cors=cors,
         routers=[rest_router()],
         state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)},
     )
@@ -69,6 +73,7 @@ async def serve(
         lambda now: set_level(now.log_level),
         roles.apply,
         lambda now: listener.apply(_sockets(now)),
+        lambda now: cors.apply(now.allowed_origins),
     ]
     if certificate is not None:
         reloading.on_reload.append(lambda _: certificate.look())
@@ -105,6 +110,7 @@ def _listening(settings: Settings, certificate: Certificate | None) -> ListenerS
         port=settings.port,
         sockets=_sockets(settings),
         certificate=certificate,
+        proxies=Proxies(settings.trusted_proxies),
         request_seconds_max=settings.request_seconds_max,
     )
 
@@ -114,7 +120,7 @@ def _sockets(settings: Settings) -> SocketSettings:
         write_bytes_high=settings.write_bytes_high,
         write_bytes_low=settings.write_bytes_low,
         connections_max=settings.connections_max,
-        origins=settings.allowed_origins or None,
+        origins=settings.allowed_origins,
     )
 
 
