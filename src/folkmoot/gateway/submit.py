@@ -36,6 +36,7 @@ class Submitter:
         self._bus = bus
         self._clock = clock
         self._tracer = tracer
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.sends = 0
         self.no_answer = 0
@@ -44,7 +45,10 @@ class Submitter:
 
     def submit(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
         """Ask; `on_answer` is called once, with the router's answer or `no_answer`."""
-        task = asyncio.create_task(self._tell(self._begin(send), on_answer))
+        if self._loop is None:
+            # Kept: to ask for the running one is a system call in Python 3.11, for each send.
+            self._loop = asyncio.get_running_loop()
+        task = self._loop.create_task(self._tell(self._begin(send), on_answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

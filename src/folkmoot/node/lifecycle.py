@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from folkmoot import __version__
 from folkmoot.gateway.app import build_app
@@ -27,6 +28,9 @@ from folkmoot.telemetry.logs import get_logger, set_level
 from folkmoot.telemetry.metrics import exposition
 
 _log = get_logger(__name__)
+
+GC_OBJECTS: Final = 10_000
+"""More than were freed, before the collector looks for cycles."""
 
 
 async def serve(
@@ -86,6 +90,8 @@ async def serve(
         # What was built at start lives as long as the process: no collection needs to walk it again.
         gc.collect()
         gc.freeze()
+        # Sends and reads under way are thousands of objects: looking through them at each few hundred finds nothing.
+        gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
         _log.info("ready", url=url, epoch=await store.epoch())
         hung_up = _hung_up(reloading, stop, clock)
         with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):

@@ -86,6 +86,7 @@ class Router:
         self._waiting = 0
         self._states: OrderedDict[GroupId, GroupState] = OrderedDict()
         self._moved: OrderedDict[GroupId, tuple[int, float]] = OrderedDict()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._audit = Audit(store, chance)
         self._lasting: list[asyncio.Task[None]] = []
@@ -151,7 +152,10 @@ class Router:
             queue.append(pending)
             return
         self._queues[group] = deque([pending])
-        task = asyncio.create_task(self._work(group))
+        if self._loop is None:
+            # Kept: to ask for the running one is a system call in Python 3.11, for each send.
+            self._loop = asyncio.get_running_loop()
+        task = self._loop.create_task(self._work(group))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

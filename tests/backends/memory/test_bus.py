@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.ports.bus import NoAnswer
 
 
 def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
@@ -41,5 +44,31 @@ def test_what_waits_and_what_was_lost_at_the_bound_is_counted() -> None:
         assert bus.statistics() == {"waiting_largest": 2, "waiting_max": 2, "lost": 1}
         await asyncio.sleep(0)
         assert bus.statistics()["waiting_largest"] == 0
+
+    asyncio.run(run())
+
+
+def test_requests_of_any_patience_end_each_in_its_time() -> None:
+    async def run() -> None:
+        bus = MemoryBus()
+        ended: list[str] = []
+
+        async def ask(name: str, timeout_s: float) -> None:
+            with pytest.raises(NoAnswer):
+                await bus.request(f"{name}.1", b"", timeout_s=timeout_s)
+            ended.append(name)
+
+        long = asyncio.create_task(ask("long", 0.2))
+        middle = asyncio.create_task(ask("middle", 0.1))
+        given_up = asyncio.create_task(ask("given_up", 0.01))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        bus.subscribe("answered.1", lambda message, reply: reply(b"yes") if reply else None)
+        assert await bus.request("answered.1", b"", timeout_s=0.05) == b"yes"
+        short = asyncio.create_task(ask("short", 0.02))
+        await asyncio.gather(long, middle, short)
+        assert ended == ["short", "middle", "long"]
+        assert given_up.cancelled()
+        await bus.close()
 
     asyncio.run(run())

@@ -102,3 +102,73 @@ def test_more_reads_than_may_wait_are_turned_away_and_closing_answers_the_others
         await closing
 
     asyncio.run(run())
+
+
+def _one(database: apsw.Connection) -> int:
+    row = database.execute("SELECT 1").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_short_reads_of_one_turn_go_together_and_each_has_its_own_result(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "folkmoot.db"
+        migrate(connect(path))
+        readers = Readers(lambda: connect(path, only_reads=True), lambda: 0, threads=2)
+        threads: list[int] = []
+        transactions: list[bool] = []
+
+        def noted(database: apsw.Connection) -> int:
+            threads.append(threading.get_ident())
+            transactions.append(not database.get_autocommit())
+            return len(threads)
+
+        def fails(database: apsw.Connection) -> None:
+            raise ValueError("its own fault")
+
+        reads = [*(readers.run_short(noted) for _ in range(3)), readers.run_short(fails), readers.run_short(noted)]
+        found = await asyncio.gather(*reads, return_exceptions=True)
+        assert [found[at] for at in (0, 1, 2, 4)] == [1, 2, 3, 4]
+        assert isinstance(found[3], ValueError)
+        assert len(set(threads)) == 1
+        assert all(transactions)
+        many = module.READS_TOGETHER_MAX * 2 + 1
+        assert await asyncio.gather(*(readers.run_short(_one) for _ in range(many))) == [1] * many
+        await readers.close()
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_fails_takes_all_of_a_turn_with_it_and_none_after(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "folkmoot.db"
+        migrate(connect(path))
+        readers = Readers(lambda: connect(path, only_reads=True), lambda: 0, threads=1)
+
+        def fails(database: apsw.Connection) -> int:
+            raise apsw.IOError("the disk failed to read")
+
+        reads = [readers.run_short(_one), readers.run_short(fails), readers.run_short(_one)]
+        found = await asyncio.gather(*reads, return_exceptions=True)
+        assert [type(error) for error in found] == [StoreAway] * 3
+        assert await readers.run_short(_one) == 1
+        await readers.close()
+
+    asyncio.run(run())
+
+
+def test_what_was_asked_is_answered_before_it_closes(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "folkmoot.db"
+        migrate(connect(path))
+        readers = Readers(lambda: connect(path, only_reads=True), lambda: 0, threads=1)
+        asked = asyncio.ensure_future(readers.run_short(_one))
+        given_up = asyncio.ensure_future(readers.run_short(_one))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await readers.close()
+        assert await asked == 1
+        with pytest.raises(StoreAway):
+            await readers.run_short(_one)
+
+    asyncio.run(run())

@@ -1,6 +1,8 @@
 """The bus of one process: the embedded server's, and the one that others are compared with."""
 
 import asyncio
+import heapq
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -79,7 +81,11 @@ class MemoryBus:
         self._exact: dict[str, list[MemorySubscription]] = {}
         self._wild: dict[str, list[MemorySubscription]] = {}
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Future[bytes]] = set()
+        self._deadlines: list[tuple[float, int, str, asyncio.Future[bytes]]] = []
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
 
     def publish(self, subject: str, message: bytes) -> None:
         self._offer(subject, message, None)
@@ -95,19 +101,22 @@ class MemoryBus:
     async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
         if self._closed:
             raise BusClosed
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            # Kept: to ask for the running one is a system call in Python 3.11, for each request.
+            self._loop = asyncio.get_running_loop()
+        loop = self._loop
+        answer: asyncio.Future[bytes] = loop.create_future()
 
         def reply(content: bytes) -> None:
             if not answer.done():
                 answer.set_result(content)
 
         self._waiting.add(answer)
+        heapq.heappush(self._deadlines, (loop.time() + timeout_s, next(self._order), subject, answer))
+        self._wait(loop)
         try:
             self._offer(subject, message, reply)
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            raise NoAnswer(subject) from None
+            return await answer
         finally:
             self._waiting.discard(answer)
 
@@ -118,6 +127,9 @@ class MemoryBus:
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(BusClosed())
+        self._deadlines.clear()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def statistics(self) -> dict[str, int]:
         subscriptions = (one for table in (self._exact, self._wild) for all_of in table.values() for one in all_of)
@@ -126,6 +138,27 @@ class MemoryBus:
             "waiting_max": self.pending_messages_max,
             "lost": self.lost,
         }
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all requests: setting one for each and taking it back costs more than the rest of a request."""
+        while self._deadlines and self._deadlines[0][-1].done():
+            heapq.heappop(self._deadlines)
+        if not self._deadlines:
+            return
+        first_s = self._deadlines[0][0]
+        if self._timer is None or self._timer.when() > first_s:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(first_s, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now_s = loop.time()
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            _, _, subject, answer = heapq.heappop(self._deadlines)
+            if not answer.done():
+                answer.set_exception(NoAnswer(subject))
+        self._wait(loop)
 
     def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
         for subscription in self._exact.get(subject, ()):

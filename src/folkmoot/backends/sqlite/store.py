@@ -153,7 +153,7 @@ class SqliteStore:
                 read=pointer[0] if pointer is not None else 0,
             )
 
-        return await self._read(read)
+        return await self._read_short(read)
 
     async def append(self, write: Write) -> Head:
         head: Head = await self._writer.write(write)
@@ -177,7 +177,7 @@ class SqliteStore:
                     found[(sender, send_id)] = Refused(code) if seq is None else Appended(seq, kind, digest, salt)
             return found
 
-        return await self._read(read)
+        return await self._read_short(read)
 
     async def mark(self, group: GroupId, seq: int) -> Mark | None:
         if not 0 <= seq < _END:
@@ -193,7 +193,7 @@ class SqliteStore:
                 return None
             return Mark(*row) if seq else Mark(row[0], genesis(group), 0)
 
-        return await self._read(read)
+        return await self._read_short(read)
 
     async def read(self, group: GroupId, span: Span, *, entries_max: int, bytes_max: int) -> list[Entry]:
         return await self._page(group, span, entries_max, bytes_max, "ASC")
@@ -254,6 +254,10 @@ class SqliteStore:
     async def _read(self, read: Callable[[apsw.Connection], T]) -> T:
         self._check()
         return await self._readers.run(read)
+
+    async def _read_short(self, read: Callable[[apsw.Connection], T]) -> T:
+        self._check()
+        return await self._readers.run_short(read)
 
     async def _page(self, group: GroupId, span: Span, entries_max: int, bytes_max: int, way: str) -> list[Entry]:
         sql = (
