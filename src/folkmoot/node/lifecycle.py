@@ -87,11 +87,7 @@ async def serve(
         await roles.start()
         url = await listener.start()
         readiness.started = True
-        # What was built at start lives as long as the process: no collection needs to walk it again.
-        gc.collect()
-        gc.freeze()
-        # Sends and reads under way are thousands of objects: looking through them at each few hundred finds nothing.
-        gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
+        _collect_rarely()
         _log.info("ready", url=url, epoch=await store.epoch())
         hung_up = _hung_up(reloading, stop, clock)
         with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
@@ -104,6 +100,14 @@ async def serve(
         await _drain(listener, roles)
         if tracer is not None:
             await asyncio.to_thread(tracer.close)
+
+
+def _collect_rarely() -> None:
+    # What was built at start lives as long as the process: no collection needs to walk it again.
+    gc.collect()
+    gc.freeze()
+    # Sends and reads under way are thousands of objects: looking through them at each few hundred finds nothing.
+    gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _everybody(_: str | None) -> None:
