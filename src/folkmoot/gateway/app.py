@@ -8,6 +8,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.datastructures import ResponseHeader, State
 from litestar.exceptions import HTTPException, ValidationException
@@ -90,16 +91,29 @@ def _http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
     return _problem(error.status_code, detail)
 
 
-def _refusal(_: Request[Any, Any, Any], refused: AccessRefused) -> Response[bytes]:
+def problem_response(
+    status: HTTPStatus,
+    code: str,
+    detail: str = "",
+    *,
+    definite: bool | msgspec.UnsetType = msgspec.UNSET,
+    retry_after_ms: int = 0,
+) -> Response[bytes]:
+    """A problem as the answer to a request, with the headers that go with it."""
+    # The application's own headers do not reach an answer of an exception handler.
     headers = dict(HEADERS)
-    if refused.status == HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if refused.retry_after_s:
-        headers["Retry-After"] = str(math.ceil(refused.retry_after_s))
-    body = problem(
+    if retry_after_ms:
+        headers["Retry-After"] = str(math.ceil(retry_after_ms / 1_000))
+    body = problem(status, code, detail, definite=definite, retry_after_ms=retry_after_ms)
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _refusal(_: Request[Any, Any, Any], refused: AccessRefused) -> Response[bytes]:
+    return problem_response(
         refused.status, refused.code, refused.detail, retry_after_ms=math.ceil(refused.retry_after_s * 1_000)
     )
-    return Response(body, status_code=refused.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -114,9 +128,7 @@ def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 def _problem(status: int, detail: str) -> Response[bytes]:
     known = HTTPStatus(status)
-    body = problem(known, _code(status), "" if detail == known.phrase else detail)
-    # The application's own headers do not reach an answer of an exception handler.
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=HEADERS)
+    return problem_response(known, _code(status), "" if detail == known.phrase else detail)
 
 
 def _code(status: int) -> str:

@@ -9,9 +9,9 @@ from litestar import Request, Response
 
 from folkmoot.gateway.access import AccessRefused, Caller, require, require_user
 from folkmoot.gateway.admission import TokenBucket
-from folkmoot.gateway.app import HEADERS
+from folkmoot.gateway.app import problem_response
 from folkmoot.gateway.chats import Chats
-from folkmoot.gateway.problem import MEDIA_TYPE, STATUS, problem
+from folkmoot.gateway.problem import STATUS
 from folkmoot.gateway.queries import UNAVAILABLE_MS, QueryRefused
 from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway
@@ -188,14 +188,7 @@ def refusal_response(_: Request[Any, Any, Any], refusal: Exception) -> Response[
     else:  # StoreAway and StoreFull say that nothing happened, StoreUnknown may be asked again all the same.
         code, detail, retry_after_ms = "unavailable", "", UNAVAILABLE_MS
     status = status or STATUS.get(code, HTTPStatus.BAD_REQUEST)
-    # The application's own headers do not reach an answer of an exception handler.
-    headers = dict(HEADERS)
-    if retry_after_ms:
-        headers["Retry-After"] = str(-(-retry_after_ms // 1_000))
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    body = problem(status, code, detail, definite=definite, retry_after_ms=retry_after_ms)
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return problem_response(status, code, detail, definite=definite, retry_after_ms=retry_after_ms)
 
 
 def _refused(answer: Answer) -> Refusal:
