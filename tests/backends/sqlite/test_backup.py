@@ -131,7 +131,9 @@ def test_the_secret_goes_along_only_if_asked_for(filled: Path, tmp_path: Path) -
     (filled / "secret.key").write_bytes(b"s" * 48)
     assert not back_up(filled, tmp_path / "without", now_ms=NOW_MS).secret
     assert "secret.key" not in names(tmp_path / "without")
+    (filled / "secret.old.json").write_bytes(b"[]")
     assert back_up(filled, tmp_path / "with", now_ms=NOW_MS, with_secret=True).secret
+    assert (tmp_path / "with" / "secret.old.json").read_bytes() == b"[]"
     copy = tmp_path / "with" / "secret.key"
     assert copy.read_bytes() == b"s" * 48
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600

@@ -74,11 +74,13 @@ def test_an_epoch_is_above_every_life_that_is_known_and_by_the_clock_above_those
 def test_a_backup_comes_back_whole_under_a_raised_epoch_and_goes_on(groups: list[str], tmp_path: Path) -> None:
     change(tmp_path / "data" / "folkmoot.db", "INSERT INTO meta VALUES ('kept', 'as it is')")
     (tmp_path / "data" / "secret.key").write_bytes(b"s" * 48)
+    (tmp_path / "data" / "secret.old.json").write_bytes(b"[]")
     back_up(tmp_path / "data", tmp_path / "copy", now_ms=NOW_MS, with_secret=True)
     done = restore(tmp_path / "copy", tmp_path / "new", now_ms=NOW_MS)
     assert (done.epoch, done.epoch_before, done.groups, done.entries) == (NOW_S, 1, 2, 2 * SENT + 2)
     assert (done.cuts, done.pointers_cut, done.secret) == ([], 0, True)
     assert (tmp_path / "new" / "secret.key").read_bytes() == b"s" * 48
+    assert (tmp_path / "new" / "secret.old.json").read_bytes() == b"[]"
     assert stat.S_IMODE((tmp_path / "new" / "folkmoot.db").stat().st_mode) == 0o600
     assert verified(tmp_path / "new") == 2 * SENT + 2
     assert rows(tmp_path / "new", "SELECT value FROM meta WHERE name = 'kept'") == [("as it is",)]

@@ -19,6 +19,7 @@ from folkmoot.ports.store import SchemaUnknown, StoreBroken
 
 DATABASE_FILE: Final = "folkmoot.db"
 SECRET_FILE: Final = "secret.key"
+OLD_SECRETS_FILE: Final = "secret.old.json"
 FACTS_FILE: Final = "backup.json"
 
 STEP_PAGES: Final = 256
@@ -88,7 +89,7 @@ def back_up(
             _sync(copy)
             contents = check_file(copy)
             if with_secret:
-                _copy_secret(data_dir / SECRET_FILE, folder / SECRET_FILE)
+                _copy_secrets(data_dir, folder)
             facts = Facts(
                 schema=contents.schema,
                 epoch=contents.epoch,
@@ -99,7 +100,7 @@ def back_up(
                 made_ms=now_ms,
                 secret=with_secret,
             )
-            _write(folder / FACTS_FILE, msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
+            write_durably(folder / FACTS_FILE, msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
         return facts
     except apsw.FullError as error:
         raise BackupFailed(f"no room on the disk of {target.parent} for a copy of {source}") from error
@@ -157,6 +158,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A new file that only its owner reads, synced."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 _EPOCH: Final = "SELECT value FROM meta WHERE name = 'epoch'"
@@ -232,19 +241,15 @@ def _copy(source: Path, copy: Path, on_progress: OnProgress, vfs: str | None) ->
         reading.close(True)
 
 
-def _copy_secret(source: Path, copy: Path) -> None:
+def _copy_secrets(data_dir: Path, folder: Path) -> None:
     try:
-        secret = source.read_bytes()
+        secret = (data_dir / SECRET_FILE).read_bytes()
     except FileNotFoundError:
-        raise BackupFailed(f"there is no {source} to take along: leave out --with-secret") from None
-    _write(copy, secret)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        raise BackupFailed(f"{data_dir} has no {SECRET_FILE} to take along: leave out --with-secret") from None
+    write_durably(folder / SECRET_FILE, secret)
+    # In this order: if the secret is changed meanwhile, the one taken is among the old ones.
+    with contextlib.suppress(FileNotFoundError):
+        write_durably(folder / OLD_SECRETS_FILE, (data_dir / OLD_SECRETS_FILE).read_bytes())
 
 
 def _sync(path: Path) -> None:

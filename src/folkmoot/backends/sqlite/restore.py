@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from folkmoot.backends.sqlite.backup import (
     DATABASE_FILE,
     FACTS_FILE,
+    OLD_SECRETS_FILE,
     SECRET_FILE,
     Contradicted,
     Facts,
@@ -21,6 +22,7 @@ from folkmoot.backends.sqlite.backup import (
     check_file,
     file_digest,
     sync_folder,
+    write_durably,
 )
 from folkmoot.backends.sqlite.database import migrate
 from folkmoot.backends.sqlite.rows import LAST_GROUPS, entries_of, group_of
@@ -105,7 +107,7 @@ def restore(
                 finally:
                     rebuild.close()
                 contents = check_file(path)
-                secret = _take_secret(backup, data_dir)
+                secret = _take_secrets(backup, data_dir)
         except apsw.FullError as error:
             raise RestoreFailed(f"no room on the disk of {data_dir}") from error
         except Contradicted as error:
@@ -373,13 +375,11 @@ def _new_store(data_dir: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _take_secret(backup: Path, data_dir: Path) -> bool:
+def _take_secrets(backup: Path, data_dir: Path) -> bool:
     """Put the backup's secret, where it has one, into a folder that has none; whether it was."""
-    source, path = backup / SECRET_FILE, data_dir / SECRET_FILE
-    if not source.exists() or path.exists():
+    if not (backup / SECRET_FILE).exists() or (data_dir / SECRET_FILE).exists():
         return False
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(source.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
+    for name in (SECRET_FILE, OLD_SECRETS_FILE):
+        if (backup / name).exists() and not (data_dir / name).exists():
+            write_durably(data_dir / name, (backup / name).read_bytes())
     return True
