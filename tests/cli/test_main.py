@@ -1,16 +1,33 @@
 """The command itself: its version at once, its verbs, and statuses that scripts can rely on."""
 
+import os
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 import folkmoot
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
-VERBS = ("serve", "token", "send", "tail", "chat", "history", "replay", "verify", "backup", "restore", "group")
+VERBS = (
+    "serve",
+    "token",
+    "send",
+    "tail",
+    "chat",
+    "history",
+    "replay",
+    "verify",
+    "backup",
+    "restore",
+    "doctor",
+    "config",
+    "group",
+)
 
 
 def test_the_version_is_said(shell: "Shell") -> None:
@@ -45,3 +62,13 @@ def test_as_a_module_it_is_the_same_command() -> None:
     assert done.stdout == f"folkmoot {folkmoot.__version__}\n"
     # 0.12 s on a quiet machine; what this finds is an import of the whole server.
     assert time.monotonic() - began_s < 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "at", "offered"), [("folkmoot re", 1, "restore"), ("folkmoot backup --wi", 2, "--with")]
+)
+def test_shells_can_complete_what_is_typed(typed: str, at: int, offered: str) -> None:
+    variables = {"_FOLKMOOT_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(at)}
+    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'folkmoot'; from folkmoot.cli.main import main; main()"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert offered in done.stdout, done.stderr

@@ -13,6 +13,8 @@ from folkmoot.cli import (
     backup,
     bench,
     chat,
+    config,
+    doctor,
     group,
     history,
     key,
@@ -36,6 +38,7 @@ app = typer.Typer(
 app.add_typer(group.app, name="group")
 app.add_typer(users.app, name="users")
 app.add_typer(key.app, name="key")
+app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 app.add_typer(secret.app, name="secret")
 VERBS = (
@@ -48,6 +51,7 @@ VERBS = (
     backup.backup,
     restore.restore,
     verify.verify,
+    doctor.doctor,
     replay.replay,
 )
 for verb in VERBS:

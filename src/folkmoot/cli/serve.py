@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from folkmoot.cli.chosen import pairs
 from folkmoot.cli.connect import NOT_DONE, URL_DEFAULT, WRONG_USE, fail
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def serve(
     from folkmoot.node.config import SettingsError, load_settings
 
     flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
-    flags |= {"tls_cert_file": tls_cert, "tls_key_file": tls_key, "log_json": log_json} | _pairs(setting or [])
+    flags |= {"tls_cert_file": tls_cert, "tls_key_file": tls_key, "log_json": log_json} | pairs(setting or [])
 
     def reread() -> "Settings":
         return load_settings(flags, os.environ, config)
@@ -99,16 +100,6 @@ def _run_on_uvloop(work: "Coroutine[object, object, None]") -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
-
-
-def _pairs(settings: list[str]) -> dict[str, object]:
-    pairs: dict[str, object] = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            fail(f"--set {text}: NAME=VALUE", WRONG_USE)
-        pairs[name.strip().replace("-", "_")] = value
-    return pairs
 
 
 def _welcome(url: str, settings: "Settings") -> str:
