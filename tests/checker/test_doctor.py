@@ -8,7 +8,17 @@ from msgspec.structs import replace
 
 from folkmoot.checker import doctor
 from folkmoot.checker.doctor import Finding
-from folkmoot.checker.machine import Clocks, Disk, FileMode, OpenFiles, Port, StoreFacts, SyncTimes, Versions
+from folkmoot.checker.machine import (
+    CertificateFacts,
+    Clocks,
+    Disk,
+    FileMode,
+    OpenFiles,
+    Port,
+    StoreFacts,
+    SyncTimes,
+    Versions,
+)
 from folkmoot.node.config import Settings
 
 SETTINGS = Settings()
@@ -139,6 +149,16 @@ def test_a_secret(fact: FileMode, level: str) -> None:
     assert judged(doctor.on_secret(fact))[0] == level
 
 
+def test_a_certificate() -> None:
+    day_ms = 86_400_000
+    for days, level in ((90, "ok"), (14, "ok"), (13, "warn"), (-1, "bad")):
+        assert judged(doctor.on_certificate(CertificateFacts(NOW_MS + days * day_ms), NOW_MS))[0] == level
+    assert judged(doctor.on_certificate(CertificateFacts(0, "not a certificate"), NOW_MS)) == (
+        "bad",
+        "not a certificate",
+    )
+
+
 def test_folders_and_files_of_keys() -> None:
     for mode, level in ((None, "ok"), (0o700, "ok"), (0o750, "ok"), (0o755, "warn")):
         assert judged(doctor.on_data_dir(FileMode("data", mode)))[0] == level
@@ -155,8 +175,9 @@ def test_folders_and_files_of_keys() -> None:
         ({"heads_interval_s": 130.0}, "heads are repeated more rarely"),
         ({"drain_seconds_max": 1.0}, "waits less long"),
         ({"sqlite_reserve_bytes": 0}, "no room is set aside"),
-        ({"metrics_open": True, "host": "0.0.0.0"}, "/metrics is open"),
-        ({"metrics_open": True, "host": "chat.example"}, "/metrics is open"),
+        ({"metrics_open": True, "host": "0.0.0.0", "tls_cert_file": "x"}, "/metrics is open"),
+        ({"metrics_open": True, "host": "chat.example", "tls_cert_file": "x"}, "/metrics is open"),
+        ({"host": "0.0.0.0"}, "in the clear"),
         ({"token_issuer": "x"}, "no foreign key is set"),
     ],
 )

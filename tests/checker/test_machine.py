@@ -4,11 +4,13 @@ import asyncio
 import fcntl
 import os
 import socket
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
 
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.checker import machine
@@ -48,9 +50,25 @@ class Another(Alive):
     answer = b"<html>"
 
 
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(issued.cert_chain_pems[0].bytes())
+    key_file.write_bytes(issued.private_key_pem.bytes())
+    return cert_file, key_file
+
+
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(("answers", "state"), [(Alive, "ours"), (Another, "taken")])
-def test_a_port_that_is_taken_is_asked_whose_it_is(answers: type[Alive], state: str) -> None:
+def test_a_port_that_is_taken_is_asked_whose_it_is(
+    answers: type[Alive], state: str, tls: bool, certificate: tuple[Path, Path]
+) -> None:
     with HTTPServer(("127.0.0.1", 0), answers) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -125,6 +143,14 @@ def test_a_store_says_what_it_is_while_nothing_is_written(tmp_path: Path) -> Non
     assert "not a database" in machine.store_of(tmp_path).problem
     path.write_bytes(content.replace(b"Folk", b"Else"))
     assert machine.store_of(tmp_path).problem == "it is another program's database"
+
+
+def test_a_certificate_says_when_it_ends_or_why_it_cannot_be_served_with(certificate: tuple[Path, Path]) -> None:
+    cert_file, key_file = certificate
+    assert machine.certificate_of(cert_file, key_file).ends_ms > SystemClock().wall_ms()
+    assert "tls_key_file" in machine.certificate_of(cert_file, cert_file).problem
+    assert machine.certificate_of(key_file, key_file).problem
+    assert machine.certificate_of(cert_file.with_name("none"), key_file).problem
 
 
 def test_modes_are_those_of_the_file(tmp_path: Path) -> None:

@@ -6,7 +6,17 @@ from typing import Final, Literal
 
 import msgspec
 
-from folkmoot.checker.machine import Clocks, Disk, FileMode, OpenFiles, Port, StoreFacts, SyncTimes, Versions
+from folkmoot.checker.machine import (
+    CertificateFacts,
+    Clocks,
+    Disk,
+    FileMode,
+    OpenFiles,
+    Port,
+    StoreFacts,
+    SyncTimes,
+    Versions,
+)
 from folkmoot.node.config import Settings
 
 PYTHON_MIN: Final = (3, 11)
@@ -24,6 +34,7 @@ CLOCK_MS_MIN: Final = 1_735_689_600_000
 CLOCK_MOVED_MS_MAX: Final = 20.0
 CLOCK_BEHIND_MS_MAX: Final = 5_000
 SECRET_BYTES_MIN: Final = 32
+CERTIFICATE_DAYS_MIN: Final = 14
 
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 OF_A_NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs"})
@@ -52,8 +63,8 @@ def on_port(fact: Port, server: int | None) -> Finding:
             return Finding("port", "ok", f"a Folkmoot server answers on {where}{running}")
         case "taken" if server is not None:
             return Finding(
-                "port", "warn", f"{where} is taken, and does not answer as Folkmoot over plain HTTP{running}",
-                "if that process serves with TLS, or is starting, all is well; else choose another port",
+                "port", "warn", f"{where} is taken, and does not answer as Folkmoot{running}",
+                "if that process is only starting, all is well; else choose another port",
             )  # fmt: skip
         case "taken":
             return Finding(
@@ -204,6 +215,20 @@ def on_key_file(setting: str, path: str, fact: FileMode) -> Finding:
     return Finding("keys", "ok", f"{setting} is there")
 
 
+def on_certificate(fact: CertificateFacts, now_ms: int) -> Finding:
+    if fact.problem:
+        return Finding("certificate", "bad", fact.problem, "put a certificate and its key there, each in PEM")
+    days = (fact.ends_ms - now_ms) // 86_400_000
+    if days < 0:
+        return Finding(
+            "certificate", "bad", "its time is over: clients do not connect", "renew it: files are read anew"
+        )
+    if days < CERTIFICATE_DAYS_MIN:
+        mend = "renew it: the files are read anew while the server runs"
+        return Finding("certificate", "warn", f"it ends in {days} days", mend)
+    return Finding("certificate", "ok", f"good for {days} days")
+
+
 def on_data_dir(folder: FileMode) -> Finding:
     if folder.mode is None:
         return Finding("data folder", "ok", "it is not there yet: the first start makes it")
@@ -234,6 +259,9 @@ def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
         yield "no room is set aside: on a full disk even refusals cannot be stored", "set sqlite_reserve_bytes"
     if s.metrics_open and not _is_loopback(s.host):
         yield "/metrics is open, and host is reached from other machines", "unset metrics_open, or keep strangers out"
+    if not s.tls_cert_file and not _is_loopback(s.host):
+        mend = "give a certificate (--tls-cert), or listen on 127.0.0.1 behind a proxy that has one"
+        yield "host is reached from other machines, and tokens and messages go in the clear", mend
     if (s.token_issuer or s.token_audience) and not _foreign_keys(s):
         yield "token_issuer and token_audience are asked of foreign tokens only, and no foreign key is set", "set a key"
 

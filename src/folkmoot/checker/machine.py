@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import socket
+import ssl
 import struct
 import time
 from importlib import metadata
@@ -15,8 +16,10 @@ from typing import Final, Literal
 
 import apsw
 import msgspec
+from cryptography import x509
 
 from folkmoot.backends.sqlite.database import APPLICATION_ID, SCRIPTS
+from folkmoot.gateway.tls import Certificate, CertificateUnusable
 
 PROBES_MAX: Final = 200
 PROBE_SECONDS_MAX: Final = 2.0
@@ -102,8 +105,15 @@ class FileMode(msgspec.Struct, frozen=True):
     ours: bool = True
 
 
-def port_of(host: str, port: int) -> Port:
-    """Try to listen, for an instant; where that cannot be, ask who does."""
+class CertificateFacts(msgspec.Struct, frozen=True):
+    """When the time of the certificate is over (wall clock); `problem` where the server could not serve with it."""
+
+    ends_ms: int
+    problem: str = ""
+
+
+def port_of(host: str, port: int, *, tls: bool = False) -> Port:
+    """Try to listen, for an instant; where that cannot be, ask who does: over TLS first where the server would."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,7 +129,7 @@ def port_of(host: str, port: int) -> Port:
                 return Port(host, port, "unknown address")
         else:
             return Port(host, port, "free")
-    return Port(host, port, "ours" if _is_ours(host, port) else "taken")
+    return Port(host, port, "ours" if any(_is_ours(host, port, tls=way) for way in (tls, not tls)) else "taken")
 
 
 def server_pid(data_dir: Path) -> int | None:
@@ -239,6 +249,16 @@ def mode_of(path: Path) -> FileMode:
     return FileMode(path.name, status.st_mode & 0o777, status.st_size, status.st_uid == os.geteuid())
 
 
+def certificate_of(cert_file: Path, key_file: Path) -> CertificateFacts:
+    """Whether a server could serve with it, and until when."""
+    try:
+        Certificate(cert_file, key_file)
+        first = x509.load_pem_x509_certificates(cert_file.read_bytes())[0]
+    except (CertificateUnusable, ValueError, OSError) as error:
+        return CertificateFacts(0, str(error))
+    return CertificateFacts(int(first.not_valid_after_utc.timestamp() * 1_000))
+
+
 def _last_entry_ms(database: apsw.Connection) -> int:
     """The time of the newest entry among the groups that were written to last; 0 where none is known."""
     noted = database.execute("SELECT value FROM meta WHERE name = 'last_groups'").get
@@ -252,9 +272,17 @@ def _last_entry_ms(database: apsw.Connection) -> int:
     return last
 
 
-def _is_ours(host: str, port: int) -> bool:
+def _is_ours(host: str, port: int, *, tls: bool) -> bool:
+    connection: http.client.HTTPConnection
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    connection = http.client.HTTPConnection(reached, port, timeout=ANSWER_SECONDS_MAX)
+    if tls:
+        # Whether it is a Folkmoot server is asked, not whose: nothing secret is said.
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(reached, port, timeout=ANSWER_SECONDS_MAX, context=context)
+    else:
+        connection = http.client.HTTPConnection(reached, port, timeout=ANSWER_SECONDS_MAX)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()

@@ -63,9 +63,10 @@ def _findings(settings: "Settings") -> "list[Finding]":
 
     folder = Path(settings.data_dir)
     pid, store = machine.server_pid(folder), machine.store_of(folder)
-    files = [(name, getattr(settings, name)) for name in ("token_public_key_file", "token_jwks_file")]
+    files = [(name, getattr(settings, name)) for name in ("token_public_key_file", "token_jwks_file", "tls_key_file")]
+    tls = (settings.tls_cert_file, settings.tls_key_file)
     findings = [
-        verdicts.on_port(machine.port_of(settings.host, settings.port), pid),
+        verdicts.on_port(machine.port_of(settings.host, settings.port, tls=bool(tls[0])), pid),
         verdicts.on_open_files(machine.open_files(pid), settings.connections_max),
         verdicts.on_data_dir(machine.mode_of(folder)),
         verdicts.on_secret(machine.mode_of(folder / machine.SECRET_FILE)),
@@ -75,7 +76,10 @@ def _findings(settings: "Settings") -> "list[Finding]":
     ]
     if folder.exists():
         findings.append(verdicts.on_sync(machine.sync_times(folder), settings.data_dir))
-    findings.append(verdicts.on_clock(machine.clocks(), store))
+    clock = machine.clocks()
+    findings.append(verdicts.on_clock(clock, store))
+    if any(tls):
+        findings.append(verdicts.on_certificate(machine.certificate_of(*map(Path, tls)), clock.wall_ms))
     findings += verdicts.on_versions(machine.versions())
     return findings + verdicts.on_settings(settings)
 
