@@ -377,6 +377,38 @@ def test_a_gap_that_nothing_fills_makes_the_connection_anew(pair: SessionPair) -
     assert texts(pair, group) == ["lost", "found"]
 
 
+def test_a_gap_of_the_connection_before_does_not_end_the_next_before_its_welcome(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    pair.server.say(group, OTHER, "lost")
+    pair.server.say(group, OTHER, "found")
+    pair.drop_entry()
+    pair.deliver_to_client()
+    pair.flush()
+    pair.cut()
+    pair.pass_time(60.0)
+    pair.connect()
+    pair.client.core.tick(pair.now_s)
+    assert not pair.client.core.drop
+    pair.settle()
+    assert texts(pair, group) == ["lost", "found"]
+
+
+def test_nothing_is_due_before_the_welcome_but_the_welcome_itself(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    pair.server.say(group, OTHER, "acknowledged later")
+    pair.deliver_to_client()
+    pair.flush()
+    pair.cut()
+    pair.pass_time(60.0)
+    pair.connect()
+    next_at = pair.client.core.next_at()
+    # What is due already and may not be written would be looked at again and again.
+    assert next_at is not None
+    assert next_at > pair.now_s
+
+
 def test_acks_follow_the_commit_and_come_at_most_once_a_second() -> None:
     pair = SessionPair(PlayedClient(settings=CoreSettings(window=10)), ScriptedServer(), ME)
     group = pair.server.create(OTHER, [ME])

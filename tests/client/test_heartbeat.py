@@ -43,3 +43,12 @@ def test_it_looks_once_an_interval_not_at_each_frame() -> None:
             looks += 1
             assert heart.due(now_s) is None
     assert looks <= 10
+
+
+def test_when_it_is_due_it_is_due_however_sums_are_rounded() -> None:
+    # 1.001 + 10 - 1.001 is less than 10: a difference would say "not yet" again and again, for ever at one instant.
+    for heard_s in (1.001, 1.0656, 0.1, 7.3):
+        heartbeat = Heartbeat(heard_s)
+        heartbeat.welcomed(5.0, heard_s)
+        assert heartbeat.due(heartbeat.next_at) is Beat.ASK
+        assert heartbeat.due(heartbeat.next_at) is Beat.DEAD

@@ -135,7 +135,7 @@ def test_an_idle_feed_is_closed_after_its_time_and_said_so() -> None:
 def test_without_an_owner_a_feed_compares_by_itself_and_announces_again() -> None:
     async def test(bench: Bench) -> None:
         # Nobody answers this announcement: as where delivery is away.
-        bench.feeds._unacknowledged.add(bench.author.group)
+        bench.feeds._unacknowledged[bench.author.group] = None
         feed = await bench.feeds.open(bench.author.group)
         await bench.author.say("b")
         await bench.feeds.compare_unacknowledged()

@@ -122,3 +122,9 @@ def test_a_full_store_turns_appends_into_refusals_that_may_use_the_reserve() -> 
 
 def test_the_keys_to_look_up_are_those_of_the_sends_and_of_what_they_come_after() -> None:
     assert keys_of([a_send("b", after="a"), a_send("c")]) == {(OWNER, "a"), (OWNER, "b"), (OWNER, "c")}
+
+
+def test_a_state_of_before_the_group_was_made_decides_nothing_until_it_is_the_newest() -> None:
+    before = empty_group(GROUP, 1, 100)
+    assert decide_batch(before, [a_send("a")], {}, rules()).load_newer
+    assert told(decide_batch(before, [a_send("a")], {}, rules(last_try=True))) == [(None, "not_taken")]

@@ -19,13 +19,13 @@ class Acks:
         self._half = max(1, window // 2)
         self._told: dict[GroupId, int] = {}
         self._waiting: dict[GroupId, int] = {}
-        self._urgent: set[GroupId] = set()
+        self._urgent: dict[GroupId, None] = {}
 
     def committed(self, group: GroupId, seq: int, now_s: float) -> None:
         """Everything of the group up to and with `seq` is committed."""
         self._waiting[group] = seq
         if seq - self._told.get(group, 0) >= self._half:
-            self._urgent.add(group)
+            self._urgent[group] = None
             self.next_at = now_s
         elif self.next_at is None:
             self.next_at = now_s + TELL_S
@@ -34,7 +34,7 @@ class Acks:
         """The group is over, or its numbers are of another log now."""
         self._told.pop(group, None)
         self._waiting.pop(group, None)
-        self._urgent.discard(group)
+        self._urgent.pop(group, None)
 
     def due(self, now_s: float) -> list[ev.Ack]:
         """The acknowledgements to send now."""

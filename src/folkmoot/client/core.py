@@ -223,7 +223,7 @@ class Core:
         self.is_stirred = False
         if self._session is None:
             return []
-        if self.user and self._session.state.value == "ready":
+        if self._is_ready:
             self._write_due(now_s)
         frames, self._frames = self._frames, []
         return frames
@@ -232,6 +232,9 @@ class Core:
         """When `tick` is to be called, if nothing happens before; None while there is no link."""
         if self._session is None or self._heartbeat is None:
             return None
+        if not self._is_ready:
+            # Before the welcome nothing but the hello may be written: what is due already would be looked at for ever.
+            return self._heartbeat.next_at
         times = (
             self._heartbeat.next_at,
             self._acks.next_at,
@@ -255,7 +258,7 @@ class Core:
                 self._write(ev.Ping())
             case None:
                 pass
-        if self.places.is_stuck(now_s):
+        if self._is_ready and self.places.is_stuck(now_s):
             self.drop = "a gap was not filled"
 
     def statistics(self) -> Statistics:
@@ -275,6 +278,11 @@ class Core:
         )
 
     # Inside.
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether the server has said `welcome` on this connection."""
+        return self._session is not None and bool(self.user) and self._session.state.value == "ready"
 
     def _write(self, event: ev.Event) -> None:
         if self._session is not None:

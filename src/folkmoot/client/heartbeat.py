@@ -35,11 +35,12 @@ class Heartbeat:
         """What is to be done now, if anything."""
         if now_s < self.next_at:
             return None
-        silent_s = now_s - self._heard_s
-        if not self._interval_s or silent_s >= 2 * self._interval_s:
+        # The very sums that `next_at` was set to: a difference may be rounded to just less, and be asked for at once.
+        ask_at, dead_at = self._heard_s + self._interval_s, self._heard_s + 2 * self._interval_s
+        if not self._interval_s or now_s >= dead_at:
             return Beat.DEAD
-        if silent_s >= self._interval_s:
-            self.next_at = self._heard_s + 2 * self._interval_s
+        if now_s >= ask_at:
+            self.next_at = dead_at
             return Beat.ASK
-        self.next_at = self._heard_s + self._interval_s
+        self.next_at = ask_at
         return None

@@ -263,7 +263,7 @@ class Outbox:
     def _expire(self, now_s: float) -> None:
         while self._flying:
             item = next(iter(self._flying.values()))
-            if now_s - item.sent_at < ANSWER_S_MAX:
+            if now_s < item.sent_at + ANSWER_S_MAX:
                 return
             self.resent += 1
             self._land(item)

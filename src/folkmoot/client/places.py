@@ -95,7 +95,7 @@ class Places:
 
     def is_stuck(self, now_s: float) -> bool:
         """Whether something that was asked for has not come for too long."""
-        return any(now_s - asked_s >= UNANSWERED_S_MAX for asked_s in self._gaps.values())
+        return any(now_s >= asked_s + UNANSWERED_S_MAX for asked_s in self._gaps.values())
 
     def stuck_at(self) -> float | None:
         """When the first of what was asked for is overdue."""

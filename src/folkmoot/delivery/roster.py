@@ -9,8 +9,8 @@ class Rosters:
     """Edges by group and by user, and when each edge was last heard. A hint for speed: a wrong one costs no entry."""
 
     def __init__(self) -> None:
-        self._groups: dict[GroupId, set[str]] = {}
-        self._users: dict[UserId, set[str]] = {}
+        self._groups: dict[GroupId, dict[str, None]] = {}
+        self._users: dict[UserId, dict[str, None]] = {}
         self._heard_s: dict[str, float] = {}
 
     def announce(self, edge: str, groups: Iterable[GroupId], gone: Iterable[GroupId], now_s: float) -> None:
@@ -31,7 +31,8 @@ class Rosters:
         if silent:
             for table in (self._groups, self._users):
                 for name in list(table):
-                    table[name] -= silent
+                    for edge in silent:
+                        table[name].pop(edge, None)
                     if not table[name]:
                         del table[name]
         return sorted(silent)
@@ -50,12 +51,12 @@ class Rosters:
         return len(self._groups), len(self._users), len(self._heard_s)
 
 
-def _put(table: dict[str, set[str]], edge: str, names: Iterable[str], gone: Iterable[str]) -> None:
+def _put(table: dict[str, dict[str, None]], edge: str, names: Iterable[str], gone: Iterable[str]) -> None:
     for name in names:
-        table.setdefault(name, set()).add(edge)
+        table.setdefault(name, {})[edge] = None
     for name in gone:
         edges = table.get(name)
         if edges is not None:
-            edges.discard(edge)
+            edges.pop(edge, None)
             if not edges:
                 del table[name]

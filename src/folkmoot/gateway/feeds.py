@@ -33,7 +33,7 @@ class Feeds:
         self._feeds: dict[GroupId, Feed] = {}
         self._opening: dict[GroupId, asyncio.Task[Feed]] = {}
         self._incarnations: dict[int, str] = {}
-        self._unacknowledged: set[GroupId] = set()
+        self._unacknowledged: dict[GroupId, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.broken = 0
         self.tally = Tally()
@@ -129,7 +129,7 @@ class Feeds:
         try:
             raw = await self._bus.request(subjects.announce(partition), message, timeout_s=ANNOUNCE_TIMEOUT_S)
         except (NoAnswer, BusClosed):
-            self._unacknowledged.update(groups)
+            self._unacknowledged.update(dict.fromkeys(groups))
             return
         incarnation = _ANNOUNCED.decode(raw).incarnation
         known = self._incarnations.get(partition)

@@ -21,11 +21,11 @@ class Presence:
         self._bus = bus
         self._counts: dict[UserId, int] = {}
         self._told: dict[UserId, asyncio.Task[bool]] = {}
-        self._gone: set[UserId] = set()
+        self._gone: dict[UserId, None] = {}
 
     def add(self, user: UserId) -> None:
         self._counts[user] = self._counts.get(user, 0) + 1
-        self._gone.discard(user)
+        self._gone.pop(user, None)
 
     def remove(self, user: UserId) -> None:
         left = self._counts.get(user, 0) - 1
@@ -34,7 +34,7 @@ class Presence:
             return
         self._counts.pop(user, None)
         self._told.pop(user, None)
-        self._gone.add(user)
+        self._gone[user] = None
 
     def users(self) -> list[UserId]:
         return list(self._counts)
@@ -49,7 +49,7 @@ class Presence:
 
     async def tell_all(self) -> None:
         """Announce every user here again, and those who have gone."""
-        gone, self._gone = self._gone, set()
+        gone, self._gone = self._gone, {}
         by_partition: dict[int, tuple[list[UserId], list[UserId]]] = {}
         for user in self._counts:
             by_partition.setdefault(partition_of(user), ([], []))[0].append(user)
@@ -61,7 +61,7 @@ class Presence:
 
     async def tell_gone(self) -> None:
         """Tell of the users whose last connection has gone."""
-        gone, self._gone = self._gone, set()
+        gone, self._gone = self._gone, {}
         by_partition: dict[int, list[UserId]] = {}
         for user in gone:
             if user not in self._counts:

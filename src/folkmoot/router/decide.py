@@ -70,7 +70,8 @@ def decide(state: GroupState, send: Send, given: Circumstances) -> Decision:
     if send.kind == kinds.CREATED:
         return _decide_creation(state, send, given)
     if state.head.seq == 0:
-        return Leave("not_taken")
+        # Known from before it was made, perhaps: whoever writes to it has been told that it is there.
+        return LoadNewer()
     if turned_away := _standing(state, send):
         return turned_away
     if not given.after_settled:

@@ -1,0 +1,182 @@
+"""The simulated bus: what is published reaches subscriptions late, twice, in another order, or not at all."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from folkmoot.ports.bus import BusClosed, Handler, NoAnswer, Reply
+from folkmoot.testing.virtual_loop import Process, VirtualLoop
+from folkmoot.testing.weather import DELAYED_S, Weather
+
+_log = logging.getLogger(__name__)
+
+_STORED: Final = b"\xa7entries"
+"""How a message begins that carries entries, after the byte that counts its fields."""
+
+OWNED: Final = frozenset({"submit", "entries", "heads", "announce", "online", "hints", "pointers"})
+"""Subjects whose last word is a partition: only who believes to own it hears them."""
+
+
+class WorldSubscription:
+    """One handler of one process."""
+
+    def __init__(self, bus: "WorldBus", subject: str, handler: Handler, on_gap: Callable[[], None] | None) -> None:
+        self.bus = bus
+        self.subject = subject
+        self.handler = handler
+        self.on_gap = on_gap
+        self.cancelled = False
+        # When the last message of each publisher and subject arrives: none overtakes another unless the weather says.
+        self.last_s: dict[tuple[str, str], float] = {}
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.bus.network.forget(self)
+
+
+class Network:
+    """All subscriptions of all processes. `owns(process, role word, partition)` says who hears what is partitioned."""
+
+    def __init__(self, loop: VirtualLoop, weather: Weather, owns: Callable[[str, str, int], bool]) -> None:
+        self.loop = loop
+        self.weather = weather
+        self.on_publish: Callable[[str, str, bytes], None] | None = None
+        self._owns = owns
+        self._exact: dict[str, list[WorldSubscription]] = {}
+        self._wild: dict[str, list[WorldSubscription]] = {}
+
+    def join(self, subscription: WorldSubscription) -> None:
+        table, key = self._place(subscription.subject)
+        table.setdefault(key, []).append(subscription)
+
+    def forget(self, subscription: WorldSubscription) -> None:
+        table, key = self._place(subscription.subject)
+        table[key] = [other for other in table.get(key, ()) if other is not subscription]
+
+    def gap(self, name: str) -> None:
+        """The process's connection to the bus was away and is back: all its subscriptions are told."""
+        for table in (self._exact, self._wild):
+            for subscriptions in list(table.values()):
+                for one in list(subscriptions):
+                    if one.bus.process.name == name and one.on_gap is not None:
+                        self.loop.call_soon(self._tell_gap, one, context=one.bus.process.context)
+
+    def drop_process(self, process: Process) -> None:
+        for table in (self._exact, self._wild):
+            for key, subscriptions in table.items():
+                table[key] = [one for one in subscriptions if one.bus.process is not process]
+
+    def send(
+        self, source: Process, subject: str, message: bytes, reply: Callable[[Process, bytes], None] | None
+    ) -> None:
+        """Put a message on its way to everyone who hears the subject."""
+        if self.on_publish is not None:
+            self.on_publish(source.name, subject, message)
+        word, _, last = subject.rpartition(".")
+        for one in (*self._exact.get(subject, ()), *self._wild.get(word, ())):
+            if word in OWNED and not self._owns(one.bus.process.name, word, int(last)):
+                continue
+            self._carry(source, one, subject, message, reply)
+
+    def arrival_s(self, source: str, target: str) -> float | None:
+        """When a message put on its way now arrives; None: it is lost."""
+        weather = self.weather
+        if weather.is_cut(source, target):
+            weather.counts["cut off"] = weather.counts.get("cut off", 0) + 1
+            return None
+        if weather.strikes("lose"):
+            return None
+        delay_s = weather.between_s(DELAYED_S) if weather.strikes("delay") else weather.latency_s()
+        return self.loop.time() + delay_s
+
+    def _carry(
+        self,
+        source: Process,
+        one: WorldSubscription,
+        subject: str,
+        message: bytes,
+        reply: Callable[[Process, bytes], None] | None,
+    ) -> None:
+        target = one.bus.process
+        for _ in range(2 if self.weather.strikes("double") else 1):
+            at_s = self.arrival_s(source.name, target.name)
+            if at_s is None or (_carries_entries(message) and self.weather.strikes("lose entries")):
+                continue
+            key = (source.name, subject)
+            if not self.weather.strikes("reorder"):
+                at_s = one.last_s[key] = max(at_s, one.last_s.get(key, 0.0))
+            self.loop.call_at(at_s, self._arrive, one, message, reply, context=target.context)
+
+    def _arrive(self, one: WorldSubscription, message: bytes, reply: Callable[[Process, bytes], None] | None) -> None:
+        if one.cancelled:
+            return
+        answer: Reply | None = None
+        if reply is not None:
+            process = one.bus.process
+
+            def answer_back(content: bytes) -> None:
+                reply(process, content)
+
+            answer = answer_back
+        try:
+            one.handler(message, answer)
+        except Exception as error:
+            self.loop.unhandled.append(f"bus handler of {one.subject}: {error!r}")
+            _log.exception("bus handler failed", extra={"subject": one.subject})
+
+    def _tell_gap(self, one: WorldSubscription) -> None:
+        if not one.cancelled and one.on_gap is not None:
+            one.on_gap()
+
+    def _place(self, subject: str) -> tuple[dict[str, list[WorldSubscription]], str]:
+        head, _, last = subject.rpartition(".")
+        return (self._wild, head) if last == "*" else (self._exact, subject)
+
+
+def _carries_entries(message: bytes) -> bool:
+    return message[1:9] == _STORED
+
+
+class WorldBus:
+    """The bus as one process has it."""
+
+    def __init__(self, network: Network, process: Process) -> None:
+        self.network = network
+        self.process = process
+        self._closed = False
+
+    def publish(self, subject: str, message: bytes) -> None:
+        self.network.send(self.process, subject, message, None)
+
+    def subscribe(
+        self, subject: str, handler: Handler, *, on_gap: Callable[[], None] | None = None
+    ) -> WorldSubscription:
+        subscription = WorldSubscription(self, subject, handler, on_gap)
+        self.network.join(subscription)
+        return subscription
+
+    async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
+        if self._closed:
+            raise BusClosed
+        network, loop = self.network, self.network.loop
+        answer: asyncio.Future[bytes] = loop.create_future()
+
+        def give(content: bytes) -> None:
+            if not answer.done():
+                answer.set_result(content)
+
+        def reply(target: Process, content: bytes) -> None:
+            at_s = network.arrival_s(target.name, self.process.name)
+            if at_s is not None:
+                loop.call_at(at_s, give, content, context=self.process.context)
+
+        network.send(self.process, subject, message, reply)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise NoAnswer(subject) from None
+
+    async def close(self) -> None:
+        self._closed = True

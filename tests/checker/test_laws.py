@@ -1,0 +1,94 @@
+"""The verdict on a run: clean where the promise was kept, and each law can be broken by a record that was changed."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from folkmoot.checker.laws import LAWS, judge_run
+from folkmoot.testing.happenings import Asked, Stored, Told
+from folkmoot.testing.plan import small_plan
+from folkmoot.testing.simulation import Run, run_plan
+from folkmoot.testing.world import GroupEnd
+
+Change = Callable[[Run], Run]
+
+
+def broken(change: Change) -> set[str]:
+    return {violation.law for violation in judge_run(change(run_plan(small_plan())))}
+
+
+def ending(change: Callable[[GroupEnd], GroupEnd]) -> Change:
+    """The run with another end of its one group."""
+    return lambda run: msgspec.structs.replace(run, ends={group: change(end) for group, end in run.ends.items()})
+
+
+def shorter(end: GroupEnd) -> GroupEnd:
+    return msgspec.structs.replace(end, entries=end.entries[:-1])
+
+
+def doubled(end: GroupEnd) -> GroupEnd:
+    again = msgspec.structs.replace(end.entries[3], seq=8)
+    return msgspec.structs.replace(end, entries=[*end.entries, again])
+
+
+def never_asked(run: Run) -> Run:
+    kept = [h for h in run.happenings if not (isinstance(h, Asked) and h.send_id == "s2")]
+    return msgspec.structs.replace(run, happenings=kept)
+
+
+def told_otherwise(run: Run) -> Run:
+    told = [
+        msgspec.structs.replace(h, seq=None, definite=True, code="not_allowed")
+        if isinstance(h, Told) and h.send_id == "s2"
+        else h
+        for h in run.happenings
+    ]
+    return msgspec.structs.replace(run, happenings=told)
+
+
+def asked_the_other_way_round(run: Run) -> Run:
+    asked = [h for h in run.happenings if isinstance(h, Asked) and h.user == "user-2"]
+    others = [h for h in run.happenings if h not in asked]
+    return msgspec.structs.replace(run, happenings=[*asked[::-1], *others])
+
+
+def given_to_a_stranger(run: Run) -> Run:
+    (group, entries) = next((group, entries) for (_, group), entries in run.given.items())
+    return msgspec.structs.replace(run, given={**run.given, ("stranger", group): entries})
+
+
+def with_more_unread(run: Run) -> Run:
+    rows = {who: [msgspec.structs.replace(row, unread=99) for row in rows] for who, rows in run.rows.items()}
+    return msgspec.structs.replace(run, rows=rows)
+
+
+def stored_twice(run: Run) -> Run:
+    stored = next(h for h in run.happenings if isinstance(h, Stored))
+    other = msgspec.structs.replace(stored, hash=b"other")
+    return msgspec.structs.replace(run, happenings=[*run.happenings, other])
+
+
+def test_a_run_as_it_was_is_clean() -> None:
+    assert broken(lambda run: run) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "law"),
+    [
+        (ending(shorter), "missing"),
+        (ending(doubled), "chain"),
+        (never_asked, "invented"),
+        (told_otherwise, "refused"),
+        (asked_the_other_way_round, "order"),
+        (given_to_a_stranger, "outside"),
+        (with_more_unread, "unread"),
+        (stored_twice, "epoch"),
+        (lambda run: msgspec.structs.replace(run, behind=["someone"]), "stuck"),
+        (lambda run: msgspec.structs.replace(run, strange=["something"]), "strange"),
+        (lambda run: msgspec.structs.replace(run, breaches=[("wire", "a gap")]), "wire"),
+    ],
+)
+def test_each_law_can_be_broken(change: Change, law: str) -> None:
+    assert law in broken(change)
+    assert law in LAWS
