@@ -143,8 +143,9 @@ def rest_page() -> str:
             lines += _rest_parameters(operation)
             for title, part in (("Body", operation.get("requestBody")), *_rest_answer(operation)):
                 if part is not None:
-                    name = part["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    lines += ["", f"{title}: [{name}](#{name.lower()})."]
+                    ((media_type, content),) = part["content"].items()
+                    name = content["schema"].get("$ref", "").rpartition("/")[2]
+                    lines += ["", f"{title}: [{name}](#{name.lower()})." if name else f"{title}: `{media_type}`."]
             problems = [status for status in operation["responses"] if not status.startswith("2")]
             lines += ["", f"Problems: {', '.join(problems)}."]
     lines += ["", "# Shapes"]

@@ -283,3 +283,34 @@ def test_a_store_that_stays_away_sends_the_client_on(monkeypatch: pytest.MonkeyP
             assert (goodbye.code, talker.count(ev.Welcome)) == ("server_error", 0)
 
     asyncio.run(run())
+
+
+def test_a_paused_reader_that_takes_nothing_is_idle_though_pings_lengthen_its_buffer() -> None:
+    async def test(edge: Edge) -> None:
+        talker = await edge.talker(OWNER)
+        outlet = talker.outlet
+        outlet.stop_reading()
+        outlet.ping = lambda: outlet.write(b"\x89\x00")  # type: ignore[method-assign]
+        talker.connection.paused()
+        for _ in range(110):
+            edge.gateway.wheel.tick()
+        assert edge.gateway.statistics()["ended_idle"] == 1
+
+    an_edge(test)
+
+
+def test_a_paused_reader_that_takes_something_now_and_then_is_not_idle() -> None:
+    async def test(edge: Edge) -> None:
+        talker = await edge.talker(OWNER)
+        outlet = talker.outlet
+        outlet.stop_reading()
+        outlet.write(b"x" * 100)
+        talker.connection.paused()
+        held = outlet._held or []
+        for tick in range(110):
+            if tick % 25 == 0:
+                held[:] = [held[0][1:]]
+            edge.gateway.wheel.tick()
+        assert "ended_idle" not in edge.gateway.statistics()
+
+    an_edge(test)

@@ -9,8 +9,8 @@ from folkmoot.gateway.problem import MEDIA_TYPE, STATUS, problem, problem_respon
 from folkmoot.protocol.errors import CODES, Certainty
 
 ONLY_SOCKETS = {
-    "window_full", "bad_position", "too_many", "server_draining", "idle", "hello_timeout", "too_many_connections",
-    "not_json", "bad_event", "frame_too_large", "out_of_state", "flood", "unsupported_version",
+    "window_full", "too_many", "idle", "hello_timeout", "not_json", "bad_event", "frame_too_large", "out_of_state",
+    "flood",
 }  # fmt: skip
 
 

@@ -147,13 +147,12 @@ class Connection:
     # What the wheel calls.
 
     def ping(self) -> None:
-        if self.is_paused:
-            # A reader this slow answers no ping for a while; that it takes bytes is sign of life enough.
-            buffered = self.outlet.buffered()
-            if buffered != self._last_buffered:
-                self.heard = self.gateway.wheel.now
-            self._last_buffered = buffered
+        # A reader this slow answers no ping for a while; that it takes bytes is sign of life enough.
+        if self.is_paused and self.outlet.buffered() != self._last_buffered:
+            self.heard = self.gateway.wheel.now
         self.outlet.ping()
+        # After it: the ping itself lengthens the buffer of one that takes nothing.
+        self._last_buffered = self.outlet.buffered() if self.is_paused else -1
 
     def expire(self, code: str) -> None:
         self.end(code)

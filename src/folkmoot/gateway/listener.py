@@ -5,6 +5,8 @@ import contextlib
 import itertools
 import resource
 import socket
+import weakref
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -30,6 +32,9 @@ PIPELINED_MAX: Final = 16
 
 HTTP_CONNECTIONS_MAX: Final = 1_024
 """Beside the bound of WebSockets. One more is answered 503 at once, and closed."""
+
+HAND_OVER: Final = "folkmoot.hand_over"
+"""Key of a scope's extensions: what `hand_over` asks for the transport."""
 
 SWEEP_GAP_S: Final = 0.1
 """The least time between two looks at who dawdles."""
@@ -192,6 +197,7 @@ class _HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._itself = weakref.ref(self)
         self._in_head = True
         self._head_bytes = 0
         if len(self.connections) + self.doors.connections > self.connections_max:
@@ -217,6 +223,8 @@ class _HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self.dawdlers.owes(self)
         super().on_message_begin()
+        # Weakly: the scope is held by the protocol, and both have to be gone with the connection.
+        self.scope["extensions"] = {HAND_OVER: self._itself}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -252,12 +260,35 @@ class _HttpProtocol(HttpToolsProtocol):
         peer = self.client[0] if self.client is not None else ""
         return self.proxies.asker(peer, self.headers, is_tls=self.scheme == "https")
 
+    def let_go(self, heir: asyncio.Protocol) -> asyncio.Transport | None:
+        """Leave the transport to `heir`, with the head of an answer written; None where it is going away."""
+        transport = self.transport
+        if transport.is_closing() or self.cycle.disconnected:
+            return None
+        self.connections.discard(self)
+        # So the application's end of it is taken for nothing unusual; requests sent ahead are never answered.
+        self.cycle.disconnected = True
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        self.parser = None  # type: ignore[assignment]
+        transport.set_protocol(heir)
+        return transport
+
     def send_400_response(self, msg: str) -> None:
         self._turn_away(HTTPStatus.BAD_REQUEST, "bad_request", "not a request of HTTP/1.1")
 
     def _turn_away(self, status: HTTPStatus, code: str, detail: str) -> None:
         self.transport.write(problem_response(status, code, detail))
         self.transport.close()
+
+
+def hand_over(scope: Mapping[str, Any], heir: asyncio.Protocol) -> asyncio.Transport | None:
+    """Take the transport of a request, the head of whose answer has been sent, from uvicorn, which forgets it.
+
+    `heir` hears of it from now on, and writes the rest. None: the connection is going away.
+    """
+    protocol: _HttpProtocol | None = scope["extensions"][HAND_OVER]()
+    return None if protocol is None else protocol.let_go(heir)
 
 
 def raise_open_files() -> int:

@@ -43,6 +43,10 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     "signed_out": HTTPStatus.UNAUTHORIZED,
     "key_revoked": HTTPStatus.UNAUTHORIZED,
     "deactivated": HTTPStatus.FORBIDDEN,
+    "bad_position": HTTPStatus.BAD_REQUEST,
+    "unsupported_version": HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+    "too_many_connections": HTTPStatus.SERVICE_UNAVAILABLE,
+    "server_draining": HTTPStatus.SERVICE_UNAVAILABLE,
     "server_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The status of every code that a request over HTTP can be answered with."""

@@ -142,9 +142,13 @@ class Gateway:
     def open(self, outlet: Outlet) -> Connection:
         """A new connection over `outlet`."""
         connection = Connection(self, outlet)
+        self.take_on(connection)
+        return connection
+
+    def take_on(self, connection: Connection) -> None:
+        """A connection that a transport has made itself."""
         self._connections.add(connection)
         self.wheel.opened(connection)
-        return connection
 
     def ready(self, connection: Connection, expires_ms: int | None) -> None:
         """The connection has said who it is."""

@@ -15,6 +15,7 @@ from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_fil
 from folkmoot.gateway.proxies import Proxies
 from folkmoot.gateway.rest.desk import Desk
 from folkmoot.gateway.rest.routes import rest_router
+from folkmoot.gateway.sse import Streams
 from folkmoot.gateway.tls import Certificate
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.node.config import Settings
@@ -62,6 +63,7 @@ async def serve(
         raise
     cors = Cors(settings.allowed_origins)
     readiness = Readiness(store, clock, lambda: roles.gateway.draining)
+    streams = Streams(roles.gateway, _sockets(settings))
     app = build_app(
         why_not_ready=readiness.why_not,
         metrics=exposition(roles.statistics),
@@ -69,7 +71,7 @@ async def serve(
         version=__version__,
         cors=cors,
         routers=[rest_router()],
-        state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)},
+        state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__), "streams": streams},
     )
     listener = Listener(_listening(settings, certificate), app, roles.gateway)
     reloading = Reloading(settings, reread or (lambda: settings))
@@ -78,6 +80,7 @@ async def serve(
         roles.apply,
         lambda now: listener.apply(_sockets(now)),
         lambda now: cors.apply(now.allowed_origins),
+        lambda now: streams.apply(_sockets(now)),
     ]
     if certificate is not None:
         reloading.on_reload.append(lambda _: certificate.look())

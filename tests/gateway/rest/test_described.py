@@ -3,7 +3,7 @@
 import msgspec
 
 from folkmoot.gateway.problem import STATUS
-from folkmoot.gateway.rest.described import ALWAYS, GIVES, REFUSES, SENDS, TAKES, told
+from folkmoot.gateway.rest.described import ALWAYS, GIVES, JSON, MEDIA, REFUSES, SENDS, TAKES, told
 from folkmoot.protocol.errors import CODES, Certainty
 
 
@@ -27,4 +27,4 @@ def test_a_call_says_it_to_its_decorator() -> None:
     said = told("Do it", gives=Shape, takes=Shape, refuses=("no_such_user",), status=201)
     assert said["summary"] == "Do it"
     assert said["status_code"] == 201
-    assert said["opt"] == {TAKES: Shape, GIVES: Shape, REFUSES: (*ALWAYS, "no_such_user")}
+    assert said["opt"] == {TAKES: Shape, GIVES: Shape, REFUSES: (*ALWAYS, "no_such_user"), MEDIA: JSON}

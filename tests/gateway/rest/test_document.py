@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from folkmoot.gateway.problem import MEDIA_TYPE, STATUS
-from folkmoot.gateway.rest import groups, keys, members, messages, pointers, users
+from folkmoot.gateway.rest import groups, keys, members, messages, pointers, streams, users
 from folkmoot.gateway.rest.document import EXAMPLES, document
 from folkmoot.protocol.errors import CODES
 
@@ -33,7 +33,7 @@ def test_every_reference_is_to_something(made: dict[str, Any]) -> None:
 
 
 def test_every_operation_is_described_to_its_end(made: dict[str, Any]) -> None:
-    assert len({operation["operationId"] for operation in operations(made)}) == 26
+    assert len({operation["operationId"] for operation in operations(made)}) == 28
     for operation in operations(made):
         assert operation["summary"]
         assert operation["description"]
@@ -42,7 +42,8 @@ def test_every_operation_is_described_to_its_end(made: dict[str, Any]) -> None:
         assert {"400", "401", "403", "429", "500", "503"} <= set(statuses)
         for status, response in statuses.items():
             (media_type,) = response["content"]
-            assert media_type == ("application/json" if status.startswith("2") else MEDIA_TYPE)
+            answers = "text/event-stream" if operation["operationId"].startswith("stream") else "application/json"
+            assert media_type == (answers if status.startswith("2") else MEDIA_TYPE)
             for code in re.findall(r"`(\w+)`:", response["description"]) if int(status) >= 400 else ():
                 assert int(STATUS[code]) == int(status)
                 assert CODES[code].meaning in response["description"]
@@ -55,7 +56,7 @@ def test_every_request_has_an_example_that_its_shape_takes(made: dict[str, Any])
         if "requestBody" in operation
     }
     assert taken == set(EXAMPLES)
-    modules = (groups, keys, members, messages, pointers, users)
+    modules = (groups, keys, members, messages, pointers, streams, users)
     for name, example in EXAMPLES.items():
         shape = next(vars(module)[name] for module in modules if name in vars(module))
         msgspec.json.decode(msgspec.json.encode(example), type=shape)

@@ -14,6 +14,7 @@ OPERATIONS = {
     "DELETE /v1/groups/{group}/members/{user}", "PUT /v1/groups/{group}/members/{user}/role",
     "POST /v1/groups/{group}/join", "POST /v1/groups/{group}/messages", "GET /v1/groups/{group}/entries",
     "GET /v1/groups/{group}/entries/{seq}", "GET /v1/groups/{group}/read", "PUT /v1/groups/{group}/read",
+    "GET /v1/groups/{group}/stream", "POST /v1/stream",
     "GET /v1/chats", "GET /v1/me", "GET /v1/users", "GET /v1/users/{user}", "PUT /v1/users/{user}",
     "PUT /v1/users/{user}/active", "POST /v1/users/{user}/sign-out", "POST /v1/users/{user}/tokens",
     "GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/{key_id}",

@@ -17,6 +17,9 @@ function credentials() {
   return headers;
 }
 
+const STREAMED_CHARS_MAX = 20000;
+const streams = new Map();
+
 // The request that a form describes: its address, and what fetch wants to know beside it.
 function request(path, method, inputs, body) {
   const headers = credentials();
@@ -49,7 +52,14 @@ function asCurl(address, options) {
 async function send(address, options, shown) {
   shown.textContent = `${asCurl(address, options)}\n\n…`;
   try {
-    const answer = await fetch(address, options);
+    streams.get(shown)?.abort();
+    const stop = new AbortController();
+    const answer = await fetch(address, { ...options, signal: stop.signal });
+    if (answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+      streams.set(shown, stop);
+      await follow(answer, shown, `${asCurl(address, options)}\n\n${answer.status} ${answer.statusText}\n`);
+      return;
+    }
     let text = await answer.text();
     try {
       text = JSON.stringify(JSON.parse(text), null, 2);
@@ -58,7 +68,19 @@ async function send(address, options, shown) {
     }
     shown.textContent = `${asCurl(address, options)}\n\n${answer.status} ${answer.statusText}\n${text}`;
   } catch (error) {
+    if (error.name === "AbortError") return;
     shown.textContent = `${asCurl(address, options)}\n\nno answer: ${error.message}`;
+  }
+}
+
+// An answer that does not end: shown as it comes, the last of it, until the next request of the same form.
+async function follow(answer, shown, head) {
+  let text = "";
+  for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text = (text + value).slice(-STREAMED_CHARS_MAX);
+    shown.textContent = head + text;
   }
 }
 

@@ -7,9 +7,11 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from folkmoot.protocol.limits import LIST_ROWS_MAX
 
+JSON: Final = "application/json"
 TAKES: Final = "takes"
 GIVES: Final = "gives"
 REFUSES: Final = "refuses"
+MEDIA: Final = "media"
 
 ALWAYS: Final = ("token_invalid", "token_expired", "not_allowed", "bad_request", "rate_limited", "unavailable")
 """Codes that every call can be answered with."""
@@ -28,11 +30,15 @@ def told(
     takes: type[msgspec.Struct] | None = None,
     refuses: tuple[str, ...] = (),
     status: int = 200,
+    media: str = JSON,
 ) -> dict[str, Any]:
-    """Arguments of a handler's decorator: the shapes of request and answer, and the codes it refuses with."""
+    """Arguments of a handler's decorator: the shapes of request and answer, and the codes it refuses with.
+
+    `media`: what the answer is, where `gives` only says what is in it.
+    """
     return {
         "summary": summary,
-        "opt": {TAKES: takes, GIVES: gives, REFUSES: (*ALWAYS, *refuses)},
+        "opt": {TAKES: takes, GIVES: gives, REFUSES: (*ALWAYS, *refuses), MEDIA: media},
         "status_code": status,
     }
 

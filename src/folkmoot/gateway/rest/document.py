@@ -9,11 +9,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from folkmoot.gateway.problem import MEDIA_TYPE, STATUS, Problem
-from folkmoot.gateway.rest.described import GIVES, REFUSES, TAKES
+from folkmoot.gateway.rest.described import GIVES, JSON, MEDIA, REFUSES, TAKES
 from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.protocol.errors import CODES
 
-JSON: Final = "application/json"
 ANYWHERE: Final = ("server_error",)
 AROUND_BODIES: Final = ("too_long",)
 """Codes that come from the server around a handler: a fault of ours, and a request's body over its bound."""
@@ -27,6 +26,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "GroupName": {"name": "Coffee and tea"},
     "NewMembers": {"users": ["user-3"]},
     "Role": {"role": "admin"},
+    "Following": {"others": True},
     "NewMessage": {"text": "Good morning"},
     "ReadTo": {"seq": 2},
     "NewProfile": {"name": "User One", "picture": "https://example.org/1.png", "data": {"colour": "blue"}},
@@ -61,7 +61,7 @@ def document(version: str) -> dict[str, Any]:
     for path, methods in made["paths"].items():
         for operation in methods.values():
             said = handlers[operation["operationId"]]
-            shapes |= {said[GIVES], *filter(None, (said[TAKES],))}
+            shapes |= {said[TAKES], said[GIVES] if said[MEDIA] == JSON else None} - {None}
             _complete(operation, path, said)
     made["components"] = {"schemas": _schemas(shapes), "securitySchemes": _SECURITY}
     made["security"] = [{"token": []}, {"key": []}]
@@ -80,7 +80,10 @@ def _complete(operation: dict[str, Any], path: str, said: dict[str, Any]) -> Non
         content = {JSON: _content(takes)}
         operation["requestBody"] = {"required": takes.__name__ not in _OPTIONAL, "content": content}
     status = next(status for status in operation["responses"] if status.startswith("2"))
-    answer = {"description": _first_line(gives), "content": {JSON: _content(gives)}}
+    answer = {
+        "description": _first_line(gives),
+        "content": {said[MEDIA]: _content(gives) if said[MEDIA] == JSON else _TEXT},
+    }
     operation["responses"] = {status: answer} | _problems(
         {*said[REFUSES], *ANYWHERE, *(AROUND_BODIES if takes is not None else ())}
     )
@@ -128,6 +131,7 @@ def _first_line(shape: Any) -> str:
     return str(shape.__doc__ or "").strip().partition("\n")[0]
 
 
+_TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 _OPTIONAL: Final = {"SignOut", "NewToken"}
 _SECURITY: Final[dict[str, Any]] = {
     "token": {
