@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from folkmoot.client import Client, ConnectionEnded
 from folkmoot.testing.served import Served, WireClient, served
 
 SECONDS_MAX = 1.0
@@ -162,6 +163,29 @@ def test_a_member_who_is_removed(tmp_path: Path) -> None:
         ended = await client.wait("ended", group=office.group)
         assert time.monotonic() - begun < SECONDS_MAX
         assert ended["seq"] == removed["seq"] == client.seqs(office.group)[-1]
+
+    an_office(tmp_path, test)
+
+
+def test_an_sdk_asks_for_another_token_after_a_sign_out_and_gives_up_when_deactivated(tmp_path: Path) -> None:
+    async def test(office: Office, bystander: WireClient) -> None:
+        given: list[str] = []
+
+        def token() -> str:
+            given.append(office.server.token("user-1"))
+            return given[-1]
+
+        async with Client(office.server.url, token) as client:
+            await client.send(office.group, "before")
+            await office.post("/users/user-1/sign-out")
+            await client.send(office.group, "after")
+            assert len(given) == 2
+            await office.put("/users/user-1/active", active=False)
+            with pytest.raises(ConnectionEnded) as ended:
+                async for _ in client:
+                    pass
+            assert ended.value.code == "deactivated"
+            assert len(given) == 2
 
     an_office(tmp_path, test)
 
