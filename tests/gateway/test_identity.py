@@ -391,3 +391,25 @@ def test_a_servers_secret_is_found_among_its_keys() -> None:
     assert Verifier([HS, Key(algorithm="HS256", material=b"o" * 48, local=True)]).secret == b"o" * 48
     with pytest.raises(KeyUnusable):
         _ = Verifier([HS]).secret
+
+
+def test_a_token_that_was_verified_is_known_again_until_its_end_or_its_keys() -> None:
+    verifier = Verifier([HS])
+    token = mint(SECRET, "user-1", lifetime_s=60, now_ms=NOW_MS)
+    first = verifier.verify(token, now_ms=NOW_MS)
+    assert verifier.verify(token, now_ms=NOW_MS + 59_999) is first
+    with pytest.raises(TokenRefused, match="token_expired"):
+        verifier.verify(token, now_ms=NOW_MS + 60_000)
+    assert verifier.verify(token, now_ms=NOW_MS) is first
+    verifier.replace([Key(algorithm="HS256", material=b"t" * 48)])
+    with pytest.raises(TokenRefused, match="token_invalid"):
+        verifier.verify(token, now_ms=NOW_MS)
+
+
+def test_only_so_many_tokens_are_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("folkmoot.gateway.identity.VERIFIED_MAX", 2)
+    verifier = Verifier([HS])
+    tokens = [mint(SECRET, f"user-{number}", lifetime_s=60, now_ms=NOW_MS) for number in range(3)]
+    found = [verifier.verify(token, now_ms=NOW_MS) for token in tokens]
+    again = [verifier.verify(token, now_ms=NOW_MS) for token in reversed(tokens)]
+    assert [new is old for new, old in zip(again, reversed(found), strict=True)] == [True, True, False]

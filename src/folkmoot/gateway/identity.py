@@ -1,6 +1,7 @@
 """Who a token is for: JWTs whose algorithm is fixed by the key, never by the token."""
 
 import fcntl
+import hashlib
 import hmac
 import os
 import stat
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from folkmoot.model.ids import DeviceId, UserId, is_name
 from folkmoot.protocol.limits import TOKEN_CHARS_MAX
+
+VERIFIED_MAX: Final = 10_000
+"""Tokens, by their hash, that need not be verified again while their keys stay: past it, the first of them do."""
 
 LEEWAY_S: Final = 5
 """How far a token's maker may be ahead of us. Its end is kept to the second: a late one is only asked for again."""
@@ -112,6 +116,7 @@ class Verifier:
         self._issuer = issuer
         self._audience = audience
         self._signers = _signers(keys)
+        self._verified: dict[bytes, Identity] = {}
 
     @property
     def secret(self) -> bytes:
@@ -125,6 +130,16 @@ class Verifier:
         """The identity in `token`. Raises TokenRefused; SignerUnknown where another key might be the one."""
         if not token or len(token) > TOKEN_CHARS_MAX:
             raise TokenRefused("token_invalid", "no token, or one too long")
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        identity = self._verified.get(digest)
+        if identity is None or (identity.expires_ms is not None and identity.expires_ms <= now_ms):
+            identity = self._verify(token, now_ms)
+            self._verified[digest] = identity
+            if len(self._verified) > VERIFIED_MAX:
+                del self._verified[next(iter(self._verified))]
+        return identity
+
+    def _verify(self, token: str, now_ms: int) -> Identity:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
@@ -168,6 +183,7 @@ class Verifier:
         if [signer.key for signer in signers.values()] == [signer.key for signer in self._signers.values()]:
             return False
         self._signers = signers
+        self._verified.clear()
         for told in self.on_change:
             told()
         return True

@@ -9,6 +9,7 @@ import msgspec
 
 MARK_BYTES = 8
 _LAYOUT = struct.Struct(">IQ8s")
+_PACK = _LAYOUT.pack
 _CHARS = 27
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -21,9 +22,7 @@ class Position(msgspec.Struct, frozen=True, order=True):
     mark: bytes
 
     def __str__(self) -> str:
-        # By hand, since every entry that is shown has one: the library's function takes three times as long.
-        raw = binascii.b2a_base64(_LAYOUT.pack(self.epoch, self.seq, self.mark), newline=False)
-        return raw[:_CHARS].translate(_URL_SAFE).decode()
+        return text_at(self.epoch, self.seq, self.mark)
 
 
 class PositionInvalid(ValueError):
@@ -46,6 +45,12 @@ def parse_position(text: str) -> Position:
 def position_at(epoch: int, seq: int, hash_at: bytes) -> Position:
     """The position of someone who has read up to and with `seq`, where the log's hash is `hash_at`."""
     return Position(epoch, seq, hash_at[:MARK_BYTES])
+
+
+def text_at(epoch: int, seq: int, hash_at: bytes) -> str:
+    """`str(position_at(…))`, for the many entries that are shown: in a third of the time that the library takes."""
+    raw = binascii.b2a_base64(_PACK(epoch, seq, hash_at), newline=False)
+    return raw[:_CHARS].translate(_URL_SAFE).decode()
 
 
 class Standing(enum.Enum):

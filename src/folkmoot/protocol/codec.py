@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from folkmoot.model.entry import Entry
-from folkmoot.model.position import position_at
+from folkmoot.model.position import text_at
 from folkmoot.protocol.events import (
     SUBPROTOCOL_JSON,
     ClientEvent,
@@ -104,7 +104,7 @@ def _shown(shape: type[E], entry: Entry) -> E:
     return shape(
         group=entry.group,
         seq=entry.seq,
-        position=str(position_at(entry.epoch, entry.seq, entry.hash)),
+        position=text_at(entry.epoch, entry.seq, entry.hash),
         kind=entry.kind,
         sender=entry.sender,
         device=entry.device,
