@@ -11,7 +11,7 @@ from litestar.types import Send as SendMessage
 
 from folkmoot.gateway.access import AccessRefused, Caller, require, require_user
 from folkmoot.gateway.admission import TokenBucket
-from folkmoot.gateway.app import problem_response
+from folkmoot.gateway.app import HEADERS, problem_response
 from folkmoot.gateway.chats import Chats
 from folkmoot.gateway.problem import STATUS
 from folkmoot.gateway.queries import UNAVAILABLE_MS, QueryRefused
