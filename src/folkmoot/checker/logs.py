@@ -55,8 +55,11 @@ async def verify_store(path: Path, groups: Sequence[str], on_progress: OnProgres
             total = sum(heads.get(group, 0) for group in names)
             for group in names:
                 audit = LogAudit(group, damages_max=1)
-                for read in await asyncio.to_thread(lambda a=audit: list(_audited(store, a, epoch))):  # type: ignore[misc]
-                    on_progress(entries + read, total)
+
+                def on_read(read: int, before: int = entries) -> None:
+                    on_progress(before + read, total)
+
+                await asyncio.to_thread(_verify, store, audit, epoch, on_read)
                 entries += audit.seq
                 broken.extend(audit.damages)
     except apsw.Error as error:
@@ -91,6 +94,11 @@ def examine_store(path: Path, on_progress: OnProgress) -> StoreReport:
     except apsw.Error as error:
         raise Unreadable(str(error)) from error
     return StoreReport(epoch=epoch, groups=len(heads), entries=entries, damages=damages, more=more)
+
+
+def _verify(store: Inspection, audit: LogAudit, epoch: int, on_read: Callable[[int], None]) -> None:
+    for read in _audited(store, audit, epoch):
+        on_read(read)
 
 
 def _audited(store: Inspection, audit: LogAudit, epoch: int, *, to_the_end: bool = False) -> Iterator[int]:

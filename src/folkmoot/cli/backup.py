@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from folkmoot.cli.connect import DataFolder, Json, fail
+from folkmoot.cli.connect import DataDir, Json, fail
 
 
 def backup(
     target: Annotated[Path, typer.Argument(help="The folder to make; one that is there is never written to.")],
-    data_dir: DataFolder = Path("data"),
+    data_dir: DataDir = Path("data"),
     with_secret: Annotated[
         bool, typer.Option("--with-secret", help="Take along the secret that tokens are signed with: guard it.")
     ] = False,

@@ -28,8 +28,7 @@ CaFile = Annotated[
     Path | None,
     typer.Option("--ca-file", envvar="FOLKMOOT_CA_FILE", help="The authority of its certificate."),
 ]
-DataDir = Annotated[Path, typer.Option("--data-dir", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")]
-DataFolder = Annotated[
+DataDir = Annotated[
     Path, typer.Option("--data-dir", "--data", envvar="FOLKMOOT_DATA_DIR", help="The server's data directory.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from folkmoot.cli.backup import end_at_signal
-from folkmoot.cli.connect import NOT_DONE, DataFolder, Json, fail
+from folkmoot.cli.connect import NOT_DONE, DataDir, Json, fail
 
 CUTS_SHOWN_MAX = 50
 
 
 def restore(
     backup: Annotated[Path, typer.Argument(help="A backup, or the data folder of a server that has ended.")],
-    data_dir: DataFolder = Path("data"),
+    data_dir: DataDir = Path("data"),
     over: Annotated[
         Path | None, typer.Option(help="The folder of the lost store, if it is still there: its epoch is passed too.")
     ] = None,

@@ -19,8 +19,18 @@ from folkmoot.ports.store import Conflict, MovedPointer, Write
 from folkmoot.testing.faulty_files import FaultyFiles
 
 
+class StillClock(SystemClock):
+    """Stands still until a test moves it."""
+
+    now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
 class Opened:
     def __init__(self, folder: Path) -> None:
+        self.clock = StillClock()
         self.path = folder / "folkmoot.db"
         self.files = FaultyFiles()
         self.file = self.made()
@@ -28,7 +38,7 @@ class Opened:
 
     def made(self, **options: Any) -> StoreFile:
         options = {"wal_bytes_max": 400_000, "checkpoint_bytes": 100_000} | options
-        return StoreFile(self.path, Reserve(self.path, 0), SystemClock(), vfs=self.files.name, **options)
+        return StoreFile(self.path, Reserve(self.path, 0), self.clock, vfs=self.files.name, **options)
 
     def log_bytes(self) -> int:
         return Path(f"{self.path}-wal").stat().st_size
@@ -135,6 +145,9 @@ def test_a_reader_of_an_old_moment_lets_the_log_grow_and_stops_nobody(opened: Op
             opened.file.keep_short(idle=True)
         assert opened.log_bytes() > 400_000
         assert old.heads() == {"g1": 1}
+        # Each wait costs all writers a tenth of a second: it is not tried again at once.
+        assert opened.file.waits_in_vain == 1
+    opened.clock.now_s += 5.0
     for n in range(100, 140):
         write = message(state, str(n), size=2_000)
         state = written(write, opened.file.commit([write])[0])

@@ -24,6 +24,9 @@ CHECKPOINT_BYTES: Final = 4 * 1_048_576
 TRUNCATE_WAIT_MS: Final = 100
 """How long a log past its bound waits for readers of it. Where they stay it grows on, and is tried again later."""
 
+TRUNCATE_AGAIN_S: Final = 5.0
+"""How soon that is tried again while they stay, as a backup does: so writes wait for it a fiftieth of the time."""
+
 RESERVE_AGAIN_S: Final = 0.25
 """How often it is tried to set the reserve aside again, once it has been given back."""
 
@@ -85,6 +88,7 @@ class StoreFile:
         self._lacks_room = False
         self.checkpoints = 0
         self.checkpoint_failures = 0
+        self.waits_in_vain = 0
         self._path = path
         self._vfs = vfs
         self._synchronous = synchronous
@@ -95,6 +99,7 @@ class StoreFile:
         self._wal_bytes = 0
         self._copied_bytes = 0
         self._reserve_again_s = 0.0
+        self._truncate_again_s = 0.0
         self._database: apsw.Connection | None = None
 
     @property
@@ -146,7 +151,7 @@ class StoreFile:
             if self._wal_bytes > self._reserve.size_bytes // 8:
                 self._checkpoint("TRUNCATE")
         elif grown_bytes > self._checkpoint_bytes:
-            if self._wal_bytes > self._wal_bytes_max:
+            if self._wal_bytes > self._wal_bytes_max and self._clock.monotonic_s() >= self._truncate_again_s:
                 self._checkpoint("TRUNCATE")
             elif idle or grown_bytes > 4 * self._checkpoint_bytes:
                 # Waits for nobody: a reader of an old moment only keeps the log from beginning anew.
@@ -275,6 +280,9 @@ class StoreFile:
         self.checkpoints += not busy
         if mode == "TRUNCATE" and not busy:
             self._wal_bytes = self._copied_bytes = 0
+        elif mode == "TRUNCATE":
+            self.waits_in_vain += 1
+            self._truncate_again_s = self._clock.monotonic_s() + TRUNCATE_AGAIN_S
         return not busy and pages == copied
 
     def _rollback(self) -> None:
