@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import trustme
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -105,16 +108,18 @@ def test_addresses_are_of_https_or_of_this_machine(url: str, good: bool) -> None
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
+async def answering(
+    answer: Callable[[asyncio.StreamWriter], Any], secure: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await reader.readuntil(b"\r\n\r\n")
             await answer(writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secure)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
+        yield f"{'https' if secure else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
     finally:
         server.close()
         await server.wait_closed()
@@ -132,6 +137,30 @@ def fetched(answer: Callable[[asyncio.StreamWriter], Any]) -> bytes:
             return await fetch(url)
 
     return asyncio.run(run())
+
+
+def test_an_authority_of_ones_own_is_trusted_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def run() -> bytes:
+        async with answering(lambda writer: said(writer, "200 OK", made()), context) as url:
+            return await fetch(url)
+
+    with pytest.raises(JwksUnusable, match="cannot be fetched"):
+        asyncio.run(run())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert asyncio.run(run()) == made()
+
+
+def test_in_the_clear_nothing_leaves_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert fetched(lambda writer: said(writer, "200 OK", made())) == made()
 
 
 def test_what_is_there_is_fetched() -> None:

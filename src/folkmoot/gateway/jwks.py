@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import jwt
@@ -11,6 +11,9 @@ import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from folkmoot.gateway.identity import Algorithm, Key, KeyUnusable, Verifier
+
+if TYPE_CHECKING:
+    import httpx
 
 KEYS_MAX: Final = 32
 """Usable ones. A set with more is refused: a token without a `kid` may have to be tried on each."""
@@ -78,13 +81,14 @@ def url_fault(url: str) -> str:
 
 async def fetch(url: str) -> bytes:
     """What is at `url`, no more than BYTES_MAX of it, without following it elsewhere. Raises JwksUnusable."""
-    # Only a server that is told to fetch pays for loading it.
+    # Loading the library, and the authorities it trusts, is long for a loop on which everybody waits.
+    client = await asyncio.to_thread(_client, in_clear=url.startswith("http:"))
     import httpx
 
     try:
         async with (
             asyncio.timeout(FETCH_SECONDS_MAX),
-            httpx.AsyncClient(follow_redirects=False) as client,
+            client,
             client.stream("GET", url, headers={"Accept": "application/json"}) as response,
         ):
             if response.status_code != 200:
@@ -99,6 +103,14 @@ async def fetch(url: str) -> bytes:
         raise JwksUnusable(f"no answer within {FETCH_SECONDS_MAX:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise JwksUnusable(f"cannot be fetched ({type(error).__name__})") from error
+
+
+def _client(*, in_clear: bool) -> "httpx.AsyncClient":
+    """A client that follows nothing. Proxies and authorities of the environment hold for https: in the clear, a proxy
+    would be elsewhere."""
+    import httpx
+
+    return httpx.AsyncClient(follow_redirects=False, trust_env=not in_clear)
 
 
 def _algorithm_of(row: dict[str, Any]) -> Algorithm | None:
