@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
+import yaml
 
 from folkmoot import __version__
 from folkmoot.checker.history import FAULTS
@@ -19,6 +20,7 @@ from folkmoot.gateway.rest.document import document
 from folkmoot.node.config import ENVIRONMENT_PREFIX, Settings, changes_live, reason_of
 from folkmoot.ports import subjects
 from folkmoot.protocol import events
+from folkmoot.protocol.asyncapi import document as socket_document
 from folkmoot.protocol.errors import CODES, Certainty
 from folkmoot.telemetry.metrics import MEASURES
 
@@ -131,6 +133,15 @@ def openapi() -> str:
     return msgspec.json.format(msgspec.json.encode(document(__version__)), indent=1).decode() + "\n"
 
 
+def asyncapi() -> str:
+    examples = {}
+    for path in sorted((ROOT / "spec" / "vectors").glob("*.json")):
+        vector = msgspec.json.decode(path.read_bytes())
+        examples[vector["event"]] = [msgspec.json.decode(frame) for frame in vector["frames"][:1]]
+    text = yaml.safe_dump(socket_document(__version__, examples), sort_keys=False, width=120, allow_unicode=True)
+    return f"# {MADE}\n{text}"
+
+
 def rest_page() -> str:
     made = document(__version__)
     lines = ["# REST", "", MADE, "", "The same for machines is [openapi.json](../../spec/openapi.json), which a server"]
@@ -191,6 +202,7 @@ PAGES = {
     "docs/reference/rest.md": rest_page,
     "spec/errors.toml": errors_toml,
     "spec/events.md": events_page,
+    "spec/asyncapi.yaml": asyncapi,
     "docs/reference/errors.md": errors_page,
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
