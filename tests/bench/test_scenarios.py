@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -70,8 +71,11 @@ def test_sends_become_durable(tmp_path: Path, rate_per_s: float) -> None:
     assert run.series["answer"]
 
 
-def test_history_is_read_in_both_directions(tmp_path: Path) -> None:
-    plan = Plan(scenario="history", sockets=4, members=2, rate_per_s=40, seconds=1.0, warm_s=0.2, log_entries=300)
+@pytest.mark.parametrize("door", ["socket", "rest"])
+def test_history_is_read_in_both_directions(tmp_path: Path, door: Literal["socket", "rest"]) -> None:
+    plan = Plan(
+        scenario="history", door=door, sockets=4, members=2, rate_per_s=40, seconds=1.0, warm_s=0.2, log_entries=300
+    )
     run = ran(plan, tmp_path)
     assert run.figures["pages_per_s"] == pytest.approx(40, rel=0.3)
     assert run.figures["page_bytes"] > 50 * 180

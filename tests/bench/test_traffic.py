@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from folkmoot.bench.jobs import Begin, Job
-from folkmoot.bench.traffic import NEVER_NS, READS_AT_ONCE_MAX, Client, Reads, Sends, Traffic, traffic_of
+from folkmoot.bench.traffic import NEVER_NS, Client, Sends, Traffic
 from folkmoot.bench.wire import next_frame, stamp
 
 SECOND_NS = 1_000_000_000
@@ -37,7 +37,8 @@ def job_of(**what: object) -> Job:
 
 
 def begun(sockets: Sockets, job: Job, *, warm_s: float = 1.0, seconds: float = 2.0) -> Traffic:
-    traffic = traffic_of(job, sockets.clients, sockets.write)
+    kind = Sends if job.traffic == "sends" else Traffic
+    traffic = kind(job, sockets.clients, sockets.write)
     traffic.begin(Begin(START_NS, warm_s, seconds))
     return traffic
 
@@ -180,41 +181,6 @@ def test_the_floor_is_handed_the_frame_that_a_server_would_send() -> None:
     assert traffic.tally.expected == 2
 
 
-def test_reads_ask_in_both_directions_and_stay_within_the_log() -> None:
-    sockets = Sockets(2, 2)
-    traffic = begun(sockets, job_of(traffic="reads", rate_per_s=100.0, log_entries=500), warm_s=0.0)
-    asked = []
-    for n in range(100):
-        now_ns = START_NS + n * SECOND_NS // 100
-        traffic.make_due(now_ns)
-        for client, event in sockets.events():
-            asked.append(event)
-            entries = [{"t": "entry", "position": "p"}] * 50
-            told(traffic, client, now_ns + 2_000_000, t="page", ref=event["ref"], entries=entries)
-    tally = traffic.done()
-    forwards = [event for event in asked if "after" in event]
-    backwards = [event for event in asked if "before" in event]
-    assert (len(forwards) + len(backwards), tally.accepted, tally.entries_read) == (100, 100, 5_000)
-    assert all(0 <= int(str(event["after"])) <= 450 for event in forwards)
-    assert all(51 <= int(str(event["before"])) <= 501 for event in backwards)
-    assert (tally.forwards.count, tally.backwards.count) == (len(forwards), len(backwards))
-    assert min(len(forwards), len(backwards)) > 20
-    assert tally.forwards.quantile_ms(0.5) == pytest.approx(2, rel=0.02)
-
-
-def test_reads_that_pile_up_are_not_asked_and_said_to_be_so() -> None:
-    sockets = Sockets(1, 1)
-    job = job_of(groups=["ga"], members=1, traffic="reads", rate_per_s=1_000.0, log_entries=500)
-    traffic = begun(sockets, job)
-    traffic.make_due(START_NS + 19 * SECOND_NS // 1_000)
-    assert len(sockets.written) == READS_AT_ONCE_MAX
-    client = sockets.clients[0]
-    told(traffic, client, START_NS, t="error", code="unavailable", ref="f1")
-    assert client.reading == READS_AT_ONCE_MAX - 1
-    assert not traffic.settled
-    assert traffic.done().failed == {"not_asked": 12, "unavailable": 1, "unanswered": READS_AT_ONCE_MAX - 1}
-
-
 def test_acknowledgements_go_round_the_sockets() -> None:
     sockets = Sockets(1, 2)
     traffic = begun(sockets, job_of(groups=["ga"], acks_per_s=4.0))
@@ -223,8 +189,3 @@ def test_acknowledgements_go_round_the_sockets() -> None:
     assert [event for _, event in sockets.events()] == [{"t": "ack", "groups": {"ga": seq}} for seq in (1, 9, 1)]
     assert due_ns == START_NS + 3 * SECOND_NS // 4
     assert traffic.settled
-
-
-@pytest.mark.parametrize(("name", "kind"), [("none", Traffic), ("sends", Sends), ("reads", Reads)])
-def test_a_job_names_its_traffic(name: str, kind: type[Traffic]) -> None:
-    assert type(traffic_of(job_of(traffic=name), Sockets(1, 2).clients, lambda _c, _d: None)) is kind

@@ -45,6 +45,7 @@ def test_a_server_that_does_not_start_is_told(tmp_path: Path) -> None:
     [
         (["start", "--server-core", "9999"], "cores of this machine"),
         (["sends", "--load-cores", "a"], "--load-cores takes numbers"),
+        (["history", "--door", "back"], "--door is socket or rest"),
         (["sends", "--set", "x"], "--set takes NAME=VALUE"),
         (["fanout", "--sockets", "5"], "5 sockets are not even one group of 130"),
         (["start", "--dir", "no-such-folder"], "no-such-folder"),

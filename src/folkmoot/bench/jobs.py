@@ -15,7 +15,9 @@ class Job(msgspec.Struct, kw_only=True):
 
     `sends` asks for messages, `rate_per_s` over all processes, taking groups in turn and in a group its members in
     turn; with `one_at_a_time` a group's next waits for the answer to the one before, and a rate of 0 then means: at
-    once. `reads` asks for pages of `page_entries` at places of logs of `log_entries`, forwards and backwards in turn.
+    once. `reads` asks for pages of `page_entries` at places of logs of `log_entries`, forwards and backwards;
+    `rest_reads` does it over HTTP.
+
     Whatever waits, a time counts from when the request was meant to be made. `plain`: the other end is the floor.
     """
 
@@ -28,7 +30,7 @@ class Job(msgspec.Struct, kw_only=True):
     worker: int = 0
     workers: int = 1
     plain: bool = False
-    traffic: Literal["none", "sends", "reads"] = "none"
+    traffic: Literal["none", "sends", "reads", "rest_reads"] = "none"
     rate_per_s: float = 0.0
     one_at_a_time: bool = False
     text_bytes: int = 180

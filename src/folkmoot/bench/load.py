@@ -16,7 +16,8 @@ from typing import Final
 import msgspec
 
 from folkmoot.bench.jobs import Begin, Broken, Connected, Job, Tally
-from folkmoot.bench.traffic import NEVER_NS, Client, Traffic, traffic_of
+from folkmoot.bench.reads import Reads, RestReads
+from folkmoot.bench.traffic import NEVER_NS, Client, Sends, Traffic
 from folkmoot.bench.wire import CLOSE, PING, PONG_FRAME, event_frame, next_frame, number_of, upgrade_request
 from folkmoot.gateway.identity import mint
 from folkmoot.gateway.listener import raise_open_files
@@ -38,6 +39,14 @@ READ_BYTES: Final = 65_536
 TOKEN_LIFETIME_S: Final = 86_400
 IP_BIND_ADDRESS_NO_PORT: Final = 24
 FLOOR_JOIN: Final = b"JOIN"
+
+
+KINDS: Final[dict[str, type[Traffic]]] = {
+    "none": Traffic,
+    "sends": Sends,
+    "reads": Reads,
+    "rest_reads": RestReads,
+}
 
 
 class LoadBroken(Exception):
@@ -74,7 +83,7 @@ class Load:
                 seen, seen_s = self._live, time.monotonic()
             elif time.monotonic() - seen_s > CONNECT_S_MAX:
                 raise LoadBroken(f"{self._live} of {len(wanted)} sockets came up")
-        self._traffic = traffic_of(self._job, list(self._clients.values()), self._write)
+        self._traffic = KINDS[self._job.traffic](self._job, list(self._clients.values()), self._write)
         return self._live
 
     def run(self, begin: Begin) -> Tally:
@@ -119,6 +128,8 @@ class Load:
         if self._job.plain:
             client.shaken = True
             self._write(client, FLOOR_JOIN + group.to_bytes(4, "big"))
+        elif self._job.traffic == "rest_reads":
+            self._is_live(client)
         else:
             self._write(client, self._upgrade)
 
@@ -147,6 +158,9 @@ class Load:
         if client.rest:
             data = client.rest + data
             client.rest = b""
+        if isinstance(self._traffic, RestReads):
+            client.rest = self._traffic.received(client, data, now_ns)
+            return
         at = 0 if client.shaken else self._shake(client, data)
         if client.live or at < len(data):
             self._frames(client, data, at, now_ns)

@@ -1,7 +1,7 @@
 """How large a measure is, where it runs, and what its result has to be at full size."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_s: float = 5.0
     text_bytes: int = 180
     acks_per_s: float = 0.0
+    door: Literal["socket", "rest"] = "socket"
     page_entries: int = 50
     log_entries: int = 20_000
     groups_stored: int = 200_000

@@ -147,7 +147,7 @@ class Bench:
             text_bytes=plan.text_bytes,
         )
         with self._server(plan, folder) as server:
-            job = self._job(plan, server, traffic="reads", ids=ids)
+            job = self._job(plan, server, traffic="reads" if plan.door == "socket" else "rest_reads", ids=ids)
             with self._up(plan, folder, job) as fleet:
                 window = self._watch(plan, folder, server, fleet)
         tally = window.tally

@@ -18,6 +18,8 @@ SETTINGS: Final[Mapping[str, object]] = {
     "sends_burst": 1_000_000,
     "events_per_s": 1_000_000,
     "events_burst": 1_000_000,
+    "requests_per_s": 1_000_000,
+    "requests_burst": 1_000_000,
     "drain_spread_s": 0,
     "log_level": "warning",
     "metrics_open": True,

@@ -1,6 +1,5 @@
 """What one load process asks for and when, whatever the answers; and the counts of what came back."""
 
-import random
 import struct
 from array import array
 from collections import deque
@@ -16,9 +15,6 @@ from folkmoot.model.position import position_at
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.codec import JSON
 
-READS_AT_ONCE_MAX: Final = 8
-"""Of one socket: half of what a server takes."""
-
 NEVER_NS: Final = 2**62
 _MESSAGE: Final = b'{"t":"send","id":"%b","kind":"message","group":"%b","join":1,"body":{"text":"%b"}}'
 _FLOOR_HEAD: Final = struct.Struct("!II")
@@ -27,7 +23,7 @@ _FLOOR_HEAD: Final = struct.Struct("!II")
 class Client:
     """One socket: whose it is, and how far it is."""
 
-    __slots__ = ("fd", "group", "live", "reading", "rest", "seq", "shaken", "user")
+    __slots__ = ("asked", "fd", "group", "live", "reading", "rest", "seq", "shaken", "user")
 
     def __init__(self, fd: int, group: int, user: str) -> None:
         self.fd = fd
@@ -36,6 +32,7 @@ class Client:
         self.rest = b""
         self.seq = -1
         self.reading = 0
+        self.asked = ("", 0)
         self.shaken = False
         self.live = False
 
@@ -244,65 +241,3 @@ class Sends(Traffic):
             body=msgspec.Raw(b'{"text":"%b"}' % self._text),
         )
         return text_frame(JSON.encode(entry))
-
-
-class Reads(Traffic):
-    """Pages of history at places drawn at random, forwards and backwards in turn."""
-
-    def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
-        super().__init__(job, clients, write)
-        self._chance = random.Random(job.seed * 1_000 + job.worker)
-        self._forwards = array("q")
-        self._backwards = array("q")
-
-    @property
-    def settled(self) -> bool:
-        return not any(client.reading for client in self.clients)
-
-    def make(self, meant_ns: int, now_ns: int) -> None:
-        client = self.clients[(self._made - 1) % len(self.clients)]
-        self._late.append(now_ns - meant_ns)
-        if client.reading >= READS_AT_ONCE_MAX:
-            self.failed("not_asked")
-            return
-        client.reading += 1
-        self.tally.sent += 1
-        page, last = self.job.page_entries, self.job.log_entries
-        group, place = self.job.groups[client.group], self._chance.randint(0, max(0, last - page))
-        # Drawn apart from the turn of the sockets, so that each asks in both directions.
-        if self._chance.random() < 0.5:
-            event = ev.Read(ref=stamp("f", meant_ns), group=group, after=place, limit=page)
-        else:
-            event = ev.Read(ref=stamp("b", meant_ns), group=group, before=place + page + 1, limit=page)
-        self.write(client, event_frame(event))
-
-    def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
-        if data.startswith(b'{"t":"page"', start):
-            client.reading -= 1
-            letter, meant_ns = stamp_of(data, start, end, b'"ref":"')
-            tally = self.tally
-            tally.accepted += 1
-            tally.entries_read += data.count(b'"position":', start, end)
-            tally.frame_bytes = end - start
-            if self._window_ns <= now_ns < self.end_ns:
-                tally.in_window += 1
-            self._by_second(now_ns)
-            if self._window_ns <= meant_ns < self.end_ns:
-                (self._forwards if letter == ord("f") else self._backwards).append(now_ns - meant_ns)
-        elif data.startswith(b'{"t":"error"', start):
-            client.reading -= 1
-            self.failed(str(msgspec.json.decode(data[start:end])["code"]))
-
-    def done(self) -> Tally:
-        unanswered = sum(client.reading for client in self.clients)
-        if unanswered:
-            self.failed("unanswered", unanswered)
-        self.tally.forwards.add(self._forwards)
-        self.tally.backwards.add(self._backwards)
-        return super().done()
-
-
-def traffic_of(job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> Traffic:
-    """The traffic that the job names."""
-    kinds: dict[str, type[Traffic]] = {"none": Traffic, "sends": Sends, "reads": Reads}
-    return kinds[job.traffic](job, clients, write)

@@ -94,12 +94,17 @@ def history(
     sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None,
     entries: Annotated[int | None, typer.Option(min=200, help="In each log; there is one a group.")] = None,
     page: Annotated[int | None, typer.Option(min=1, max=100, help="Entries of a page.")] = None,
+    door: Annotated[str, typer.Option(help="socket, or rest: over HTTP, one call at a time on each.")] = "socket",
     runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0, load_cores: LoadCores = "",
     setting: Setting = None, json_file: JsonFile = None, html_file: HtmlFile = None,
 ) -> None:  # fmt: skip
     """Pages of long logs at places drawn at random, forwards and backwards."""
-    sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
+    sizes: dict[str, object] = {"sockets": sockets, "members": members, "rate_per_s": rate}
+    sizes |= {"seconds": seconds, "warm_s": warm_up}
     sizes |= {"log_entries": entries, "page_entries": page, "runs": runs}
+    if door not in ("socket", "rest"):
+        fail("--door is socket or rest", WRONG_USE)
+    sizes |= {"door": door}
     _measure([_plan("history", sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
 
 
