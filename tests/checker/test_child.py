@@ -136,3 +136,24 @@ def test_options_are_handed_on(tmp_path: Path) -> None:
         assert options == {"--port": "0", "--data-dir": str(server.data_dir), "--log-level": "error"}
 
     asyncio.run(run())
+
+
+def test_a_paused_one_does_nothing_and_goes_on(tmp_path: Path) -> None:
+    def state(server: ChildServer) -> str:
+        assert server._process is not None
+        return Path(f"/proc/{server._process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    async def run() -> None:
+        server = stand_in(tmp_path)
+        server.pause()
+        await server.start()
+        server.pause()
+        while state(server) != "T":  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        server.resume()
+        while state(server) == "T":  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert await server.stop() == 0
+        server.resume()
+
+    asyncio.run(run())

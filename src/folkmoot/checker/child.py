@@ -1,6 +1,7 @@
 """A server as a child process: started, killed without warning, started again on the same data and the same port."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -56,6 +57,14 @@ class ChildServer:
         if await self._end():
             self.kills += 1
 
+    def pause(self) -> None:
+        """SIGSTOP: it still believes that it serves."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
     async def wait(self) -> int:
         """Return once it has ended by itself: its exit status, negative where a signal ended it."""
         assert self._process is not None
@@ -95,6 +104,12 @@ class ChildServer:
             await self._end()
             raise
         return str(ready)
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
 
     async def _end(self) -> bool:
         """SIGKILL, and wait until it is gone; whether it still ran."""

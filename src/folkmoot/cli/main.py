@@ -13,6 +13,7 @@ from folkmoot.cli import (
     backup,
     bench,
     chat,
+    check,
     config,
     doctor,
     group,
@@ -39,6 +40,7 @@ app.add_typer(group.app, name="group")
 app.add_typer(users.app, name="users")
 app.add_typer(key.app, name="key")
 app.add_typer(config.app, name="config")
+app.add_typer(check.app, name="check")
 app.add_typer(bench.app, name="bench")
 app.add_typer(secret.app, name="secret")
 VERBS = (

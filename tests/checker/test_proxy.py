@@ -1,0 +1,176 @@
+"""The proxy: what goes through whole, what is held, late, cut or refused, and that no direction is mistaken."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from folkmoot.checker.proxy import FAIR, HELD_BYTES_MAX, Proxy, Weather
+
+WAIT_S_MAX = 10.0
+
+
+class Echo(asyncio.Protocol):
+    """A server that says back what it hears, and keeps count."""
+
+    heard = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        Echo.heard += len(data)
+        self.transport.write(data)
+
+
+@asynccontextmanager
+async def echoing() -> AsyncIterator[tuple[Proxy, int]]:
+    Echo.heard = 0
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", 0)
+    proxy = Proxy()
+    await proxy.open("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        yield proxy, int(proxy.url.rpartition(":")[2])
+    finally:
+        await proxy.close()
+        server.close()
+
+
+def run(test: Callable[[Proxy, int], Awaitable[None]]) -> None:
+    async def body() -> None:
+        async with asyncio.timeout(WAIT_S_MAX), echoing() as (proxy, port):
+            await test(proxy, port)
+            for writer in writers:
+                writer.close()
+            await until(lambda: proxy.connections == 0)
+        writers.clear()
+
+    asyncio.run(body())
+
+
+writers: list[asyncio.StreamWriter] = []
+
+
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writers.append(writer)
+    return reader, writer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def test_bytes_go_through_both_ways_in_their_order() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        sent = bytes(range(256)) * 8_192
+        writer.write(sent)
+        assert await reader.readexactly(len(sent)) == sent
+        writer.close()
+        await until(lambda: proxy.connections == 0)
+
+    run(test)
+
+
+def test_what_is_held_up_reaches_nobody_until_the_weather_clears() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        writer.write(b"a")
+        assert await reader.readexactly(1) == b"a"
+        proxy.set(Weather(held_up=True))
+        writer.write(b"b")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
+        assert Echo.heard == 1
+        proxy.set(FAIR)
+        assert await reader.readexactly(1) == b"b"
+
+    run(test)
+
+
+def test_what_is_held_down_was_heard_by_the_server() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        proxy.set(Weather(held_down=True))
+        writer.write(b"abc")
+        await until(lambda: Echo.heard == 3)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
+        proxy.set(FAIR)
+        assert await reader.readexactly(3) == b"abc"
+
+    run(test)
+
+
+def test_only_so_much_is_held_and_nothing_of_it_lost() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        proxy.set(Weather(held_up=True))
+        sent = b"x" * (64 * HELD_BYTES_MAX)
+        writer.write(sent)
+        # The system's own buffers take some; the rest stays with the sender.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(writer.drain(), 0.2)
+        proxy.set(FAIR)
+        assert await reader.readexactly(len(sent)) == sent
+
+    run(test)
+
+
+def test_a_slow_network_delays_and_does_not_reorder() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        proxy.set(Weather(delay_s=0.05))
+        began_s = asyncio.get_running_loop().time()
+        for number in range(20):
+            writer.write(bytes([number]))
+            await asyncio.sleep(0)
+        assert await reader.readexactly(20) == bytes(range(20))
+        assert asyncio.get_running_loop().time() - began_s >= 0.1
+
+    run(test)
+
+
+def test_a_cut_resets_both_sides() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        reader, writer = await connected(port)
+        writer.write(b"a")
+        await reader.readexactly(1)
+        assert proxy.cut() == 2
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        await until(lambda: proxy.connections == 0)
+
+    run(test)
+
+
+def test_a_refusing_proxy_lets_nobody_in_and_then_everybody() -> None:
+    async def test(proxy: Proxy, port: int) -> None:
+        proxy.set(Weather(refusing=True))
+        reader, _ = await connected(port)
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        proxy.set(FAIR)
+        reader, writer = await connected(port)
+        writer.write(b"a")
+        assert await reader.readexactly(1) == b"a"
+
+    run(test)
+
+
+def test_a_server_that_is_not_there_is_a_reset() -> None:
+    async def body() -> None:
+        proxy = Proxy()
+        await proxy.open("127.0.0.1", 1)
+        async with asyncio.timeout(WAIT_S_MAX):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rpartition(":")[2]))
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(1)
+            writer.close()
+        await proxy.close()
+
+    asyncio.run(body())
