@@ -31,7 +31,7 @@ RETRY_MS: Final = (1_000, 4_000)
 _NO_WINDOW: Final = 2**62
 _PING: Final = b": ping\n\n"
 _LAST: Final = b"0\r\n\r\n"
-_HEAD: Final = {
+_HEAD: Final[dict[str, Any]] = {
     "type": "http.response.start",
     "status": 200,
     "headers": [
@@ -243,7 +243,8 @@ class StreamAnswer:
         receive: Callable[[], Awaitable[_Message]],
         send: Callable[[_Message], Awaitable[None]],
     ) -> None:
-        await send(dict(_HEAD))
+        # A list of this answer's own: what is told of one page's origin is added to it on the way out.
+        await send(_HEAD | {"headers": list(_HEAD["headers"])})
         code, detail = await self._fault()
         # From here on there is no await: whoever is shut out after this is told as any connection is.
         stream = Stream()
