@@ -176,13 +176,35 @@ def test_what_comes_while_a_token_is_looked_at_is_taken_after_it_in_order() -> N
         await talker.wait(ev.Pong, HELD_FRAMES_MAX)
         assert isinstance(talker.events[0], ev.Welcome)
         assert [event.ref for event in talker.events[1:]] == [str(n) for n in range(HELD_FRAMES_MAX)]
-        for n in range(3):
-            talker.connection.receive(frame_of(t="refresh", token=token_of(OWNER)))
-            talker.connection.receive(frame_of(t="ping", ref=f"after {n}"))
-        await talker.until(lambda: talker.count(ev.Pong) == HELD_FRAMES_MAX + 3)
-        assert [type(event) for event in talker.events[1 + HELD_FRAMES_MAX :]] == [ev.Refreshed, ev.Pong] * 3
 
     an_edge(test)
+
+
+def test_while_a_refresh_is_looked_at_all_goes_on_and_of_those_that_wait_the_last_counts() -> None:
+    async def run() -> None:
+        disk = Disk()
+        async with Edge(MemoryStore(Disk()), accounts=MemoryAccounts(disk)) as edge:
+            talker = await edge.talker(OWNER)
+            edge.access.standings.all_moved()
+            disk.away = True
+            for lifetime_s in (10, 20, 30):
+                token = mint(SECRET, OWNER, lifetime_s=lifetime_s, now_ms=SystemClock().wall_ms())
+                talker.say(ev.Refresh(token=token))
+            for n in range(2 * HELD_FRAMES_MAX):
+                talker.say(ev.Ping(ref=str(n)))
+            await talker.wait(ev.Pong, 2 * HELD_FRAMES_MAX)
+            assert talker.count(ev.Refreshed) == 0
+            disk.away = False
+            await talker.wait(ev.Refreshed, 2)
+            first, last = (event.token_expires_ms or 0 for event in talker.all(ev.Refreshed))
+            assert 19_000 <= last - first <= 21_000
+            caller = talker.connection.caller
+            assert caller is not None
+            assert caller.expires_ms == last
+            talker.say(ev.Refresh(token=token_of(OWNER)))
+            await talker.wait(ev.Refreshed, 3)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -270,47 +292,35 @@ def test_a_hello_waits_for_a_store_that_is_away() -> None:
     asyncio.run(run())
 
 
-def test_a_store_that_stays_away_sends_the_client_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("folkmoot.gateway.connection.LOOKS_AGAIN_S", (0.0, 0.0))
-
+def test_a_store_that_stays_away_sends_the_client_on_at_the_hellos_deadline() -> None:
     async def run() -> None:
         disk = Disk()
         async with Edge(MemoryStore(Disk()), accounts=MemoryAccounts(disk)) as edge:
             disk.away = True
             talker = Talker(edge, OWNER, "")
             talker.connection.receive(hello_of(OWNER))
-            goodbye = await talker.wait(ev.Goodbye)
-            assert (goodbye.code, talker.count(ev.Welcome)) == ("server_error", 0)
+            await asyncio.sleep(0)
+            while edge.gateway.connections:
+                edge.gateway.wheel.tick()
+            assert [event.code for event in talker.all(ev.Goodbye)] == ["hello_timeout"]
+            disk.away = False
+            await edge.talker("user-2")
+            assert talker.count(ev.Welcome) == 0
 
     asyncio.run(run())
 
 
-def test_a_paused_reader_that_takes_nothing_is_idle_though_pings_lengthen_its_buffer() -> None:
-    async def test(edge: Edge) -> None:
-        talker = await edge.talker(OWNER)
-        outlet = talker.outlet
-        outlet.stop_reading()
-        outlet.ping = lambda: outlet.write(b"\x89\x00")  # type: ignore[method-assign]
-        talker.connection.paused()
-        for _ in range(110):
-            edge.gateway.wheel.tick()
-        assert edge.gateway.statistics()["ended_idle"] == 1
+def test_a_fault_while_a_token_is_looked_at_is_logged_and_sends_the_client_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(MemoryAccounts):
+        async def standing(self, user: str) -> Any:
+            raise RuntimeError("of our own making")
 
-    an_edge(test)
+    async def run() -> None:
+        async with Edge(MemoryStore(Disk()), accounts=Broken(Disk())) as edge:
+            talker = Talker(edge, OWNER, "")
+            talker.connection.receive(hello_of(OWNER))
+            goodbye = await talker.wait(ev.Goodbye)
+            assert goodbye.code == "server_error"
 
-
-def test_a_paused_reader_that_takes_something_now_and_then_is_not_idle() -> None:
-    async def test(edge: Edge) -> None:
-        talker = await edge.talker(OWNER)
-        outlet = talker.outlet
-        outlet.stop_reading()
-        outlet.write(b"x" * 100)
-        talker.connection.paused()
-        held = outlet._held or []
-        for tick in range(110):
-            if tick % 25 == 0:
-                held[:] = [held[0][1:]]
-            edge.gateway.wheel.tick()
-        assert "ended_idle" not in edge.gateway.statistics()
-
-    an_edge(test)
+    asyncio.run(run())
+    assert "of our own making" in caplog.text

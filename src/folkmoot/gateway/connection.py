@@ -47,8 +47,9 @@ WISHES_WAITING_MAX: Final = 10_000
 WINDOW_FULL_MS: Final = 50
 KIND_CHARS_MAX: Final = 64
 
-LOOKS_AGAIN_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
-"""How long to wait for a store that is away before each next look at a token. Then the client connects again."""
+RETRY_S: Final = 0.2
+RETRY_S_MAX: Final = 2.0
+"""Between looks at a token while the store is away. A hello has its deadline, a refresh the end of the token before."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Connection:
         "_queries",
         "_sends",
         "_session",
+        "_tokens",
         "_unanswered",
         "caller",
         "device",
@@ -94,6 +96,7 @@ class Connection:
         self._session = ServerSession(outlet.codec)
         self._follower = Follower(self)
         self._held: list[bytes] | None = None
+        self._tokens: list[str] | None = None
         self._unanswered = 0
         self._queries = 0
         self._last_buffered = -1
@@ -257,47 +260,54 @@ class Connection:
             self.end("bad_event", f"window is 1 to {WINDOW_ENTRIES_MAX}, a device is a name")
             return
         self.window = event.window
-        self._look_at(event.token, event.device)
-
-    def _on_refresh(self, event: ev.Refresh) -> None:
-        self._look_at(event.token, self.device)
-
-    def _look_at(self, token: str, device: str) -> None:
-        """Ask who the token is for. What the client sends meanwhile is held: nothing of it may be done before."""
         self._held = []
-        self.gateway.spawn(self._enter(token[: TOKEN_CHARS_MAX + 1], device))
+        self.gateway.spawn(self._enter(event.token, event.device))
 
     async def _enter(self, token: str, device: str) -> None:
-        try:
-            caller = await self._caller_of(token, device)
-        except TokenRefused as refused:
-            self.end(refused.code, refused.detail)
-            return
-        except StoreAway:
-            self.end("server_error", "who the token is for cannot be looked up now")
-            return
-        except Exception:
-            _log.exception("a token could not be looked at")
-            self.end("server_error")
-            return
+        """Let in whoever the token is for, then take what the client has sent meanwhile."""
+        caller = await self._caller_of(token, device)
         # From here to the last held frame there is no await: whoever is shut out after this is told by the bus.
-        if self.is_closed:
+        if caller is None or self.is_closed:
             return
-        if self.caller is None:
-            self.admit(caller)
-        else:
-            self._renew(caller)
+        self.admit(caller)
         held, self._held = self._held, None
         for payload in held or ():
             self.receive(payload)
 
-    async def _caller_of(self, token: str, device: str) -> Caller:
-        for wait_s in LOOKS_AGAIN_S:
+    def _on_refresh(self, event: ev.Refresh) -> None:
+        if self._tokens is None:
+            self._tokens = []
+            self.gateway.spawn(self._refresh(event.token))
+        else:
+            self._tokens[:] = [event.token]
+
+    async def _refresh(self, token: str) -> None:
+        """Go on with the token, and with the last of those that came meanwhile. Until then the one before it counts."""
+        while True:
+            caller = await self._caller_of(token, self.device)
+            if caller is None or self.is_closed:
+                return
+            self._renew(caller)
+            if not self._tokens:
+                break
+            token = self._tokens.pop()
+        self._tokens = None
+
+    async def _caller_of(self, token: str, device: str) -> Caller | None:
+        """Who the token is for, as long as that takes; None once the connection has ended, here or meanwhile."""
+        wait_s = RETRY_S
+        while not self.is_closed:
             try:
-                return await self.gateway.access.of_token(token, device=device)
+                return await self.gateway.access.of_token(token[: TOKEN_CHARS_MAX + 1], device=device)
+            except TokenRefused as refused:
+                self.end(refused.code, refused.detail)
             except StoreAway:
                 await self.gateway.clock.sleep(wait_s)
-        return await self.gateway.access.of_token(token, device=device)
+                wait_s = min(RETRY_S_MAX, 2 * wait_s)
+            except Exception:
+                _log.exception("a token could not be looked at")
+                self.end("server_error")
+        return None
 
     def _renew(self, caller: Caller) -> None:
         if (caller.user, caller.device) != (self.user, self.device):
@@ -310,7 +320,7 @@ class Connection:
     def _hold(self, held: list[bytes], payload: bytes) -> None:
         held.append(payload)
         if len(held) > HELD_FRAMES_MAX or sum(map(len, held)) > HELD_BYTES_MAX:
-            self.end("flood", "too much was sent before the answer to a token")
+            self.end("flood", "too much was sent before the answer to the hello")
 
     def _on_resume(self, event: ev.Resume) -> None:
         if len(event.groups) > POSITIONS_PER_RESUME_MAX:

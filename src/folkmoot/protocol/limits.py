@@ -32,4 +32,4 @@ TOKEN_CHARS_MAX: Final = 8_192
 
 HELD_FRAMES_MAX: Final = 64
 HELD_BYTES_MAX: Final = 262_144
-"""Of frames that come while a token is looked at: they are taken after it, in order. Past either bound: `flood`."""
+"""Of frames that come while a hello is looked at: they are taken after it, in order. Past either bound: `flood`."""
