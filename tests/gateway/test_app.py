@@ -124,6 +124,10 @@ def test_what_is_not_there_is_a_problem(path: str, method: str, status: int, cod
     assert answer.headers["content-type"].startswith(MEDIA_TYPE)
 
 
+def test_a_method_that_is_not_taken_is_answered_with_those_that_are() -> None:
+    assert set(ask("/healthz", method="POST").headers["allow"].split(", ")) == {"GET", "OPTIONS"}
+
+
 def test_a_fault_of_ours_is_logged_and_tells_a_stranger_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         answer = ask("/metrics", broken=True, query=b"token=hush-hush")

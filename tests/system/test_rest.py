@@ -34,9 +34,24 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
             )  # fmt: skip
             output, _ = await process.communicate()
             assert process.returncode == 0
-        made, sent, again, chats, page, forwards, one, read, added, role, removed, members, conflict = [
-            json.loads(line) for line in output.splitlines() if line.strip()
-        ]
+        (
+            made,
+            sent,
+            again,
+            chats,
+            page,
+            forwards,
+            one,
+            read,
+            added,
+            role,
+            removed,
+            members,
+            conflict,
+            theirs,
+            named,
+            users,
+        ) = [json.loads(line) for line in output.splitlines() if line.strip()]
         assert made["seq"] == 1
         assert sent == again == {"id": "message-1", "group": made["group"], "seq": 2}
         assert chats["chats"][0]["last"]["body"] == {"text": "Good morning"}
@@ -46,6 +61,9 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
         assert (read["read"], read["unread"]) == (2, 0)
         assert [answer["seq"] for answer in (added, role, removed)] == [3, 4, 5]
         assert [(row["user"], row["role"]) for row in members["members"]] == [("user-1", "owner"), ("user-2", "admin")]
+        assert [chat["name"] for chat in theirs["chats"]] == ["Coffee"]
+        assert (named["name"], named["data"], named["active"]) == ("User Two", {"plan": "free"}, True)
+        assert [user["user"] for user in users["users"]] == ["user-2"]
         assert (conflict["status"], conflict["code"], conflict["definite"]) == (409, "send_id_conflict", True)
 
     asyncio.run(run())
@@ -104,5 +122,63 @@ def test_an_address_that_is_none_is_a_problem_and_no_fault(tmp_path: Path, targe
                 if answer.status >= 400:
                     assert answer.headers["content-type"] == "application/problem+json"
                     assert answer.json()["code"]
+
+    asyncio.run(run())
+
+
+CALLS = [
+    ("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None), ("GET", "/members", None),
+    ("POST", "/members", {"users": ["user-9"]}), ("DELETE", "/members/user-1", None),
+    ("DELETE", "/members/user-9", None), ("PUT", "/members/user-1/role", {"role": "member"}), ("POST", "/join", None),
+    ("POST", "/messages", {"text": "x"}), ("POST", "/messages", {"text": "x", "join": 1}),
+    ("POST", "/messages", {"text": "x", "join": 99, "after": "a"}), ("GET", "/entries", None),
+    ("GET", "/entries?after=0", None), ("GET", "/entries?before=9", None), ("GET", "/entries?at=0", None),
+    ("GET", "/entries/1", None), ("GET", "/read", None), ("PUT", "/read", {"seq": 1}), ("PUT", "/read", {"seq": 99}),
+    ("GET", "/stream", None),
+]  # fmt: skip
+
+
+def test_a_group_that_one_is_no_member_of_is_by_every_call_as_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with served(tmp_path) as server, server.rest("user-1") as owner, server.rest("user-9") as stranger:
+            made = await owner.post(
+                "/groups", json={"name": "g", "members": ["user-2"]}, headers={"Idempotency-Key": "make"}
+            )
+            group = made.json()["group"]
+            before = (await owner.get(f"/groups/{group}")).json()
+            for number, (method, path, body) in enumerate(CALLS):
+                key = {"Idempotency-Key": f"k-{number}"}
+                there, nowhere = [
+                    await stranger.request(method, f"/groups/{one}{path}", json=body, headers=key)
+                    for one in (group, "gaaaaaaaaaaaaaaaaaaaaaaaa")
+                ]
+                assert (there.status_code, there.json()["code"]) == (404, "no_such_group"), (method, path)
+                assert there.content == nowhere.content
+                assert there.headers == nowhere.headers
+            assert (await owner.get(f"/groups/{group}")).json() == before
+
+    asyncio.run(run())
+
+
+def test_who_was_removed_sees_nothing_more_by_any_call(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with served(tmp_path) as server, server.rest("user-1") as owner, server.rest("user-2") as gone:
+            body = {"name": "g", "members": ["user-2"]}
+            group = (await owner.post("/groups", json=body, headers={"Idempotency-Key": "make"})).json()["group"]
+            await owner.delete(f"/groups/{group}/members/user-2")
+            secret = {"text": "a word after the removal"}
+            await owner.post(f"/groups/{group}/messages", json=secret, headers={"Idempotency-Key": "m"})
+            before = (await owner.get(f"/groups/{group}")).json()
+            for number, (method, path, asked) in enumerate(CALLS):
+                if path == "/stream":
+                    continue  # It has the rest up to the removal: tests/gateway/rest/test_streams.py.
+                key = {"Idempotency-Key": f"k-{number}"}
+                answer = await gone.request(method, f"/groups/{group}{path}", json=asked, headers=key)
+                assert answer.status_code == 404, (method, path, answer.text)
+                assert answer.json()["code"] in ("no_such_group", "membership_over")
+                assert "word" not in answer.text
+            assert (await gone.get("/groups")).json()["groups"] == []
+            assert (await gone.get("/chats")).json()["chats"] == []
+            assert (await owner.get(f"/groups/{group}")).json() == before
 
     asyncio.run(run())

@@ -88,7 +88,10 @@ def _http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         # Its own text has the whole address: this names what was wrong with it.
         detail = "; ".join(f"{one.get('key', '')}: {one.get('message', '')}" for one in error.extra)[:300]
-    return _problem(error.status_code, detail)
+    answer = _problem(error.status_code, detail)
+    if error.headers and "allow" in error.headers:
+        answer.headers["Allow"] = error.headers["allow"]
+    return answer
 
 
 def problem_response(
