@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := constraints/all.txt
 export PIP_BUILD_CONSTRAINT := constraints/all.txt
 
-.PHONY: serve test check quick docs clean
+.PHONY: serve test check quick docs site clean
 
 serve: $(VENV)/server.stamp
 	$(BIN)/folkmoot serve
@@ -30,6 +30,11 @@ check: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	$(BIN)/python tools/reference.py
 
+# Warnings are errors: a link or an anchor that leads nowhere too. Nothing is fetched.
+site: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs/site -b html -d build/doctrees . build/site
+	@echo "the pages are at build/site/index.html"
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -44,5 +49,5 @@ $(VENV)/server.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
-	$(PIP_INSTALL) -e '.[server,traces,dev]'
+	$(PIP_INSTALL) -e '.[server,traces,site,dev]'
 	@touch $@ $(VENV)/server.stamp
