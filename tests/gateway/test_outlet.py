@@ -75,10 +75,3 @@ def test_writes_reach_the_socket_in_order_until_it_is_closed(build: Callable[[],
         assert written() == ended
 
     asyncio.run(run())
-
-
-def test_a_peer_is_named_by_its_address_without_a_port() -> None:
-    async def run() -> None:
-        assert WebSocketOutlet(KeptTransport(), JSON).peer == "192.0.2.1"
-
-    asyncio.run(run())
