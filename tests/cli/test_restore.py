@@ -25,6 +25,7 @@ def test_what_was_backed_up_is_a_store_again(shell: "Shell", copy: Path, tmp_pat
     done = shell.run("restore", str(copy), "--data-dir", str(tmp_path / "new"))
     assert (done.status, done.err) == (0, "")
     assert "(before: 1)" in done.out
+    assert "revoked again" in done.out
     assert "no secret" not in done.out
     assert shell.run("verify", "--data-dir", str(tmp_path / "new")).status == 0
     again = shell.run("restore", str(copy), "--data-dir", str(tmp_path / "new"))

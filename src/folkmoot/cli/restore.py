@@ -66,6 +66,7 @@ def restore(
             typer.echo(f"and {len(restored.cuts) - CUTS_SHOWN_MAX} more: --json has all")
         if restored.pointers_cut:
             typer.echo(f"{restored.pointers_cut} read pointers were past their heads, and stand there now")
+        typer.echo("users and API keys are as they were then: what was revoked since has to be revoked again")
         if not (data_dir / "secret.key").exists():
             typer.echo("no secret: the server makes one at its start, and tokens made with the old one are refused")
     if restored.cuts:

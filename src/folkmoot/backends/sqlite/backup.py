@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ FACTS_FILE: Final = "backup.json"
 
 STEP_PAGES: Final = 256
 """Copied at a time, so that whoever waits sees progress, and can stop it."""
+
+STEPS_PER_SYNC: Final = 16
+"""16 MiB: left to the end, all of it would go to the disk at once, and the server's own syncs would wait behind it."""
 
 PIECE_BYTES: Final = 1_048_576
 FAULTS_MAX: Final = 20
@@ -87,6 +91,8 @@ def back_up(
             copy = folder / DATABASE_FILE
             _copy(source, copy, on_progress, vfs)
             _sync(copy)
+            # Read from the disk in one go, and only then page by page, from what the system now remembers.
+            digest = file_digest(copy)
             contents = check_file(copy)
             if with_secret:
                 _copy_secrets(data_dir, folder)
@@ -96,7 +102,7 @@ def back_up(
                 groups=contents.groups,
                 entries=contents.entries,
                 bytes=copy.stat().st_size,
-                sha256=file_digest(copy),
+                sha256=digest,
                 made_ms=now_ms,
                 secret=with_secret,
             )
@@ -142,7 +148,7 @@ def check_file(path: Path) -> Contents:
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, read from the disk where the system lets go of what it remembers."""
+    """The SHA-256 of a file as the disk has it: the system lets go of what it remembers of one that was synced."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -220,7 +226,8 @@ def _copy(source: Path, copy: Path, on_progress: OnProgress, vfs: str | None) ->
     writes, and end never. Nobody waits for a reader: while it lasts, the server's log only cannot begin anew.
     """
     reading = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
-    os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    # Held until SQLite has let go: closing any handle of a file gives up a process's locks on it.
+    file = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     writing = apsw.Connection(str(copy), vfs=vfs)
     try:
         # The last to close would copy the server's log into the file.
@@ -228,17 +235,22 @@ def _copy(source: Path, copy: Path, on_progress: OnProgress, vfs: str | None) ->
         reading.set_busy_timeout(BUSY_MS)
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-        # It is synced once, when it is whole.
+        # No step of SQLite's own waits for a sync.
         writing.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF").fetchall()
         with writing.backup("main", reading, "main") as backup:
-            while not backup.done:
+            for step in itertools.count(1):
                 backup.step(STEP_PAGES)
+                if step % STEPS_PER_SYNC == 0:
+                    os.fdatasync(file)
                 on_progress(backup.page_count - backup.remaining, backup.page_count)
+                if backup.done:
+                    break
         # One file, that can be read where nothing can be written.
         writing.execute("PRAGMA journal_mode = DELETE").fetchall()
     finally:
         writing.close(True)
         reading.close(True)
+        os.close(file)
 
 
 def _copy_secrets(data_dir: Path, folder: Path) -> None:
@@ -255,8 +267,6 @@ def _copy_secrets(data_dir: Path, folder: Path) -> None:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        # What is checked next is what the disk has, not what the system remembers.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _number(database: apsw.Connection, sql: str) -> int:
