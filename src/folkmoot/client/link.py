@@ -157,7 +157,7 @@ async def connect(url: str, end: LinkEnd, trusting: ssl.SSLContext | None = None
             logger_name="folkmoot",
         )
     except ssl.SSLCertVerificationError as error:
-        why = f"its certificate is not trusted here ({error.verify_message}): name its authority's in ca_file"
+        why = f"its certificate is not trusted here ({error.verify_message}): name its authority in ca_file (--ca-file)"
         raise NotConnected(f"{url}: {why}") from error
     except (TimeoutError, OSError, WSHandshakeError) as error:
         raise NotConnected(f"{url}: {error or type(error).__name__}") from error
