@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -37,7 +38,7 @@ class Submitter:
         self._clock = clock
         self._tracer = tracer
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.sends = 0
         self.no_answer = 0
         self.outcomes = {"accepted": 0, "refused": 0, "undecided": 0}
@@ -54,7 +55,11 @@ class Submitter:
 
     async def ask(self, send: Send) -> Answer:
         """The router's answer, or `no_answer`. How many ask at once is the caller's to bound."""
-        return await self._finish(self._begin(send))
+        # A task like the others, so that a drain waits for it.
+        task = asyncio.create_task(self._finish(self._begin(send)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await task
 
     async def finish(self, *, timeout_s: float) -> None:
         """Wait for the answers to what was asked."""

@@ -1,6 +1,7 @@
 """The desk: rates, undecided answers, and what a call is told when the store or the router is away."""
 
 import asyncio
+import contextlib
 import json
 from http import HTTPStatus
 from pathlib import Path
@@ -91,5 +92,35 @@ def test_an_undecided_answer_says_so_and_a_retry_settles_it(tmp_path: Path) -> N
             held.set()
             settled = await rest.post("/groups", **make)  # type: ignore[arg-type]
             assert (settled.status_code, settled.json()["seq"]) == (201, 1)
+
+    asyncio.run(run())
+
+
+def test_a_drain_answers_what_was_taken_and_takes_nothing_new(tmp_path: Path) -> None:
+    async def run() -> None:
+        taken, release = asyncio.Event(), asyncio.Event()
+
+        async def hold(point: str) -> None:
+            if point == "appended" and not taken.is_set():
+                taken.set()
+                await release.wait()
+
+        serving = contextlib.AsyncExitStack()
+        server = await serving.enter_async_context(served(tmp_path, fail_point=hold))
+        async with server.rest("user-1") as rest, server.rest("user-1") as other:
+            assert (await other.get("/me")).status_code == 200  # A connection that is there before the port closes.
+            make = {"json": {"name": "g"}, "headers": {"Idempotency-Key": "make"}}
+            asked = asyncio.create_task(rest.post("/groups", **make))  # type: ignore[arg-type]
+            await taken.wait()
+            stopping = asyncio.create_task(serving.aclose())
+            async with asyncio.timeout(5):
+                probe = {"Idempotency-Key": "probe"}
+                while (late := await other.post("/groups", json={"name": "g"}, headers=probe)).status_code != 503:
+                    assert late.status_code == 201
+            assert (late.json()["code"], late.json()["definite"]) == ("draining", False)
+            release.set()
+            answer = await asked
+            assert (answer.status_code, answer.json()["seq"]) == (201, 1)
+            await stopping
 
     asyncio.run(run())
