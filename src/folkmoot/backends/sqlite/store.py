@@ -33,6 +33,11 @@ from folkmoot.ports.store import (
 
 T = TypeVar("T")
 _END = 2**62
+_OUTCOME = (
+    "SELECT o.seq, o.code, e.kind, e.digest, e.salt FROM outcomes o"
+    " LEFT JOIN entries e ON e.group_no = o.group_no AND e.seq = o.seq"
+    " WHERE o.group_no = (SELECT no FROM groups WHERE id = ?) AND o.sender = ? AND o.send_id = ?"
+)
 
 
 class StoreInUse(Exception):
@@ -164,14 +169,8 @@ class SqliteStore:
 
         def read(database: apsw.Connection) -> dict[SendKey, Outcome]:
             found: dict[SendKey, Outcome] = {}
-            row = _group_row(database, group)
-            for sender, send_id in wanted if row is not None else ():
-                outcome = database.execute(
-                    "SELECT o.seq, o.code, e.kind, e.digest, e.salt FROM outcomes o LEFT JOIN entries e"
-                    " ON e.group_no = o.group_no AND e.seq = o.seq"
-                    " WHERE o.group_no = ? AND o.sender = ? AND o.send_id = ?",
-                    (row[0], sender, send_id),
-                ).fetchone()
+            for sender, send_id in wanted:
+                outcome = database.execute(_OUTCOME, (group, sender, send_id)).fetchone()
                 if outcome is not None:
                     seq, code, kind, digest, salt = outcome
                     found[(sender, send_id)] = Refused(code) if seq is None else Appended(seq, kind, digest, salt)
