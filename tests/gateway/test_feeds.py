@@ -118,6 +118,21 @@ def test_a_store_below_the_feed_ends_it() -> None:
     run(test)
 
 
+def test_a_store_with_another_entry_at_the_feeds_number_ends_it() -> None:
+    async def test(bench: Bench) -> None:
+        feed = await bench.feeds.open(bench.author.group)
+        # Set back, and written to since: the number is the same, what stands there is not.
+        other = Author(MemoryStore(Disk()))
+        await other.make()
+        await other.say("another")
+        bench.feeds._store = other.store
+        assert feed.seq == 2
+        await bench.feeds.sweep(duration_s=0)
+        assert feed.dead
+
+    run(test)
+
+
 def test_an_idle_feed_is_closed_after_its_time_and_said_so() -> None:
     async def test(bench: Bench) -> None:
         group = bench.author.group

@@ -331,3 +331,22 @@ def test_a_resume_of_the_group_being_brought_up_takes_its_place() -> None:
 
     generous = GatewaySettings(sends_per_s=10_000, sends_burst=10_000, events_burst=10_000, tick_s=0.01)
     an_edge(test, gateway=generous)
+
+
+def test_of_two_resumes_of_a_group_only_the_last_is_answered() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner, OTHER)
+        await say(owner, group, *"abcdef")
+        await heard(owner, group, 7)
+        at_5 = next(event.position for event in owner.all(ev.EntryEvent) if event.seq == 5)
+        other = await edge.talker(OTHER, window=2)
+        # From its join it would be sent what it has, acknowledge none of that, and be waited for.
+        other.say(ev.Resume(groups={group: ""}, fresh="join"))
+        other.say(ev.Resume(groups={group: at_5}, fresh="join"))
+        await heard(other, group, 7)
+        other.say(ev.Ack(groups={group: 7}))
+        await other.wait(ev.Recovered)
+        assert other.seqs(group) == [6, 7]
+
+    an_edge(test)

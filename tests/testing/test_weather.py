@@ -16,14 +16,24 @@ def test_a_rate_of_one_always_strikes_and_of_none_never() -> None:
 def test_a_cut_has_a_direction_and_lasts_as_long_as_any_fault_keeps_it() -> None:
     weather = Weather(1)
     weather.cut([("a", "b")], 1)
-    weather.cut([("a", "b"), ("", "c")], 1)
+    weather.cut([("a", "b")], 1)
     assert weather.is_cut("a", "b")
     assert not weather.is_cut("b", "a")
-    assert weather.is_cut("x", "c")
     weather.cut([("a", "b")], -1)
     assert weather.is_cut("a", "b")
     weather.clear()
     assert not weather.is_cut("a", "b")
+
+
+def test_a_bus_is_out_of_reach_for_what_goes_by_the_bus_only() -> None:
+    weather = Weather(1)
+    weather.bus_away("router-1", 1)
+    assert weather.is_bus_cut("router-1", "gateway-1")
+    assert weather.is_bus_cut("gateway-1", "router-1")
+    assert not weather.is_cut("router-1", "gateway-1")
+    weather.bus_away("", 1)
+    weather.bus_away("router-1", -1)
+    assert weather.is_bus_cut("gateway-1", "delivery-1")
 
 
 def test_a_store_is_out_of_reach_for_one_or_for_all() -> None:

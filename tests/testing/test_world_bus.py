@@ -76,7 +76,7 @@ def test_who_does_not_believe_to_own_a_partition_does_not_hear_it() -> None:
 
 def test_a_cut_loses_all_and_its_end_is_told() -> None:
     pair = Pair()
-    pair.weather.cut([("speaker", "")], 1)
+    pair.weather.bus_away("speaker", 1)
     pair.network.gap("listener")
     assert pair.say(5) == []
     assert pair.gaps == 1

@@ -127,6 +127,8 @@ def _of_answers(run: Run, stage: Stage) -> Iterator[Violation]:
         entry = stage.by_key.get((told.group, told.user, told.send_id))
         name = f"{told.group} {told.user}/{told.send_id}"
         if told.seq is not None:
+            if stage.is_of_the_life_before(told):
+                continue
             if entry is None:
                 yield Violation("missing", f"{told.who} was told that {name} is {told.seq}: it is not in the log")
             elif entry.seq != told.seq:
@@ -208,8 +210,7 @@ def unread_of(end: GroupEnd, user: str, read: int) -> int:
     membership = end.state.membership(user)
     if membership is None:
         return 0
-    first = 1 if end.state.history_all else membership.join
-    return sum(entry.kind == MESSAGE and entry.seq > read and entry.seq >= first for entry in end.entries)
+    return sum(entry.kind == MESSAGE and entry.seq > max(read, membership.join) for entry in end.entries)
 
 
 def _of_meanings(run: Run, stage: Stage) -> Iterator[Violation]:

@@ -8,8 +8,11 @@ from folkmoot.model.fold import ends_for, fold
 from folkmoot.model.group import GroupState, empty_group
 from folkmoot.model.membership import Membership, span_of
 from folkmoot.model.position import position_at
-from folkmoot.testing.happenings import Asked, Heard, Noted, Took
+from folkmoot.testing.happenings import Asked, Heard, Noted, Stored, Told, Took
 from folkmoot.testing.simulation import Run
+
+ON_THE_WAY_MS_MAX = 20_000
+"""How long an answer may be on its way: a gateway asks again for some seconds, a cut holds frames back."""
 
 Broken = tuple[str, str]
 """A law, and how it was broken."""
@@ -21,6 +24,9 @@ class Stage:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.last_restore = max((at for at, _ in run.restores), default=-1)
+        before = run.happenings[: max(0, self.last_restore)]
+        self.restored_ms = before[-1].at_ms if before else 0
+        self._stored_before = {(h.group, h.sender, h.send_id) for h in before if isinstance(h, Stored)}
         self.by_key: dict[tuple[str, str, str], Entry] = {
             (group, entry.sender, entry.send_id): entry for group, end in run.ends.items() for entry in end.entries
         }
@@ -30,6 +36,12 @@ class Stage:
         for happening in run.happenings:
             if isinstance(happening, Asked):
                 self.asked[(happening.group, happening.user, happening.send_id)] += 1
+
+    def is_of_the_life_before(self, told: Told) -> bool:
+        """Whether it was on its way when the store was set back: it had happened, and is undone."""
+        if self.last_restore < 0 or told.at_ms > self.restored_ms + ON_THE_WAY_MS_MAX:
+            return False
+        return (told.group, told.user, told.send_id) in self._stored_before
 
     def entry(self, group: str, seq: int) -> Entry | None:
         end = self.run.ends.get(group)
@@ -167,9 +179,8 @@ class _Reading:
         true = (state.name, stay.join, stay.role, state.members_count, state.head.messages)
         if said != true:
             yield "snapshot", f"{name} says {said}, the log {true}"
-        first = 1 if state.history_all else stay.join
         entries = self._stage.run.ends[self._group].entries[: item.seq]
-        unread = sum(e.kind == MESSAGE and e.seq > item.read and e.seq >= first for e in entries)
+        unread = sum(e.kind == MESSAGE and e.seq > max(item.read, stay.join) for e in entries)
         if item.unread != unread:
             yield "unread", f"{name} counts {item.unread} unread after {item.read}, there are {unread}"
 

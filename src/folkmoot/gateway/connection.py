@@ -344,7 +344,7 @@ class Connection:
         except PositionInvalid:
             self._fail("bad_position", group)
             return
-        self._follower.want(Wish(group=group, position=position, fresh=fresh))
+        self._follower.want(Wish(group=group, position=position, fresh=fresh, named=True))
 
     def _on_ack(self, event: ev.Ack) -> None:
         if len(event.groups) > ACKS_PER_FRAME_MAX:

@@ -139,17 +139,22 @@ class Feeds:
             self._spawn(self.announce(others))
 
     async def _compare(self, groups: list[GroupId]) -> None:
-        before = {group: feed.seq for group in groups if (feed := self._feeds.get(group)) is not None and feed.live}
+        before = {
+            group: (feed.seq, feed.hash)
+            for group in groups
+            if (feed := self._feeds.get(group)) is not None and feed.live
+        }
         try:
             heads = await self._store.heads(list(before))
         except StoreAway:
             return
-        for group, seq in before.items():
+        for group, (seq, mark) in before.items():
             feed = self._feeds.get(group)
             if feed is None or not feed.live:
                 continue
             head = heads.get(group)
-            if head is None or head.seq < seq:
+            # The same number with another hash: the store was set back, and has been written to since.
+            if head is None or head.seq < seq or (head.seq == seq and head.hash != mark):
                 self.broken += 1
                 feed.end()
             else:

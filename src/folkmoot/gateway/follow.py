@@ -26,7 +26,8 @@ RETRY_S_MAX: Final = 5.0
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A group to be brought up: from `position`, or where there is none from the head or the join (`fresh`).
 
-    `asked`: the client named the group, and is told where there is nothing. `slow`: it fell behind a feed.
+    `asked`: the client named the group, and is told where there is nothing. `slow`: it fell behind a feed. `named`: the
+    client says it now, and what it said of the group before no longer counts.
     """
 
     group: GroupId
@@ -34,6 +35,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     fresh: str = "head"
     asked: bool = True
     slow: bool = False
+    named: bool = False
 
 
 class Others(msgspec.Struct, frozen=True):
@@ -69,12 +71,16 @@ class Follower:
         self._bringing = ""
         # The client has named again the group that is being brought up: that ends, and the new wish begins.
         self._superseded = False
+        # Of groups that the client has named and that wait: what it said last.
+        self._named: dict[GroupId, Wish] = {}
 
     @property
     def waiting(self) -> int:
         return len(self._wishes)
 
     def want(self, wish: Wish | Others) -> None:
+        if isinstance(wish, Wish) and wish.named:
+            self._named[wish.group] = wish
         if isinstance(wish, Wish) and wish.asked and wish.group == self._bringing:
             # It may be waiting for an acknowledgement that never comes, since the client asks anew: so it goes first.
             self._superseded = True
@@ -102,6 +108,7 @@ class Follower:
 
     def close(self) -> None:
         self._wishes.clear()
+        self._named.clear()
         if self._task is not None:
             self._task.cancel()
 
@@ -111,7 +118,14 @@ class Follower:
                 wish = self._wishes.popleft()
                 if isinstance(wish, Others):
                     await self._bring_others(wish)
-                elif wish.asked or wish.position is not None or wish.group not in self._connection.feeds:
+                    continue
+                named = self._named.get(wish.group)
+                if named is wish:
+                    del self._named[wish.group]
+                elif named is not None:
+                    # From an older place it would be sent what it has, acknowledge nothing, and be waited for.
+                    continue
+                if wish.asked or wish.position is not None or wish.group not in self._connection.feeds:
                     await self._bring(wish)
         finally:
             self._task = None

@@ -129,9 +129,12 @@ class Trouble:
         for wire in self._world.wires:
             wire.flow_again()
 
+    def bus_away(self, fault: Fault) -> None:
+        self._world.weather.bus_away(fault.target, 1)
+
     def end_bus_away(self, fault: Fault) -> None:
         world = self._world
-        world.weather.cut(_pairs(fault), -1)
+        world.weather.bus_away(fault.target, -1)
         for name in [fault.target] if fault.target else list(world.nodes):
             world.network.gap(name)
 
@@ -283,7 +286,7 @@ _FAULTS: Final[dict[str, tuple[Begin, Begin | None]]] = {
     **dict.fromkeys(BUS_RATES + STORE_RATES, (Trouble.rate, Trouble.end_rate)),
     "cut": (Trouble.cut, Trouble.end_cut),
     "cut both": (Trouble.cut, Trouble.end_cut),
-    "bus away": (Trouble.cut, Trouble.end_bus_away),
+    "bus away": (Trouble.bus_away, Trouble.end_bus_away),
     "store away": (Trouble.store_away, Trouble.end_store_away),
     "store full": (Trouble.store_full, Trouble.end_store_full),
     "kill": (Trouble.kill, Trouble.end_kill),

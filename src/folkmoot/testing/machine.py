@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, Protocol
 
 from folkmoot.client import Client
@@ -196,7 +196,7 @@ class Machine:
                     client.mark_read(group, place.seq)
             case "create":
                 self._later(
-                    client.create_group(
+                    lambda: client.create_group(
                         step.group,
                         members=step.users,
                         history="all" if step.history == "all" else "join",
@@ -205,27 +205,27 @@ class Machine:
                     )
                 )
             case "add":
-                self._later(client.add(group, step.users, send_id=step.send_id))
+                self._later(lambda: client.add(group, step.users, send_id=step.send_id))
             case "remove":
-                self._later(client.remove(group, step.users[0], send_id=step.send_id))
+                self._later(lambda: client.remove(group, step.users[0], send_id=step.send_id))
             case "leave":
-                self._later(client.leave(group, send_id=step.send_id))
+                self._later(lambda: client.leave(group, send_id=step.send_id))
             case "join":
-                self._later(client.join(group, send_id=step.send_id))
+                self._later(lambda: client.join(group, send_id=step.send_id))
             case "rename":
-                self._later(client.rename(group, step.text, send_id=step.send_id))
+                self._later(lambda: client.rename(group, step.text, send_id=step.send_id))
             case "role":
                 role: Literal["admin", "member"] = "admin" if step.text == "admin" else "member"
-                self._later(client.set_role(group, step.users[0], role, send_id=step.send_id))
+                self._later(lambda: client.set_role(group, step.users[0], role, send_id=step.send_id))
             case "skip":
-                self._later(client.skip(group, step.send_id))
+                self._later(lambda: client.skip(group, step.send_id))
             case other:
                 raise ValueError(f"no step {other!r}")
 
-    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+    def _later(self, begin: Callable[[], Coroutine[Any, Any, object]]) -> None:
         async def waited() -> None:
             with contextlib.suppress(ClientError):
-                await work
+                await begin()
 
         assert self.process is not None
         self.process.spawn(waited())
@@ -246,7 +246,8 @@ class Machine:
         )
         if not answered.settled and self.client is not None:
             # Turned away again and again: the application gives it up, for good or until it proves to be in the log.
-            self._later(self.client.skip(group, answered.send_id))
+            client = self.client
+            self._later(lambda: client.skip(group, answered.send_id))
 
     def _group_made(self, send_id: SendId) -> GroupId:
         return group_id(self.person.user, send_id)

@@ -101,17 +101,25 @@ class _Conductor:
         world.heal()
         world.record(Noted(at_ms=world.now_ms(), who="world", what="healed"))
         healed_s = loop.time()
-        while (behind := world.behind()) and loop.time() < healed_s + plan.heal_s_max:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_S)
+        behind = await self._caught_up(healed_s + plan.heal_s_max)
         self._healed_s = loop.time() - healed_s
-        if not behind:
+        while not behind:
             await asyncio.sleep(LINGER_S)
-            behind = world.behind()
+            if not world.behind():
+                break
+            behind = await self._caught_up(healed_s + plan.heal_s_max)
         self._behind = behind
         if not behind:
             await self._list_groups()
             # Read pointers on their way to the store are counted in what was told.
             await asyncio.sleep(LINGER_S)
+
+    async def _caught_up(self, until_s: float) -> list[str]:
+        """Wait until everybody has everything; who has not by then."""
+        world, loop = self._world, self._world.loop
+        while (behind := world.behind()) and loop.time() < until_s:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+        return behind
 
     async def _list_groups(self) -> None:
         """Ask every client for its groups: what it is told of unread messages is judged too."""

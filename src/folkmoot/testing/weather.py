@@ -16,9 +16,10 @@ class Weather:
         self.random = random.Random(f"{seed}/weather")
         self.counts: dict[str, int] = {}
         self._rates: dict[str, list[float]] = {}
-        # How many faults cut a pair, or one process from all (""); a pair is (from, to).
+        # How many faults cut a pair: (from, to).
         self._cuts: dict[tuple[str, str], int] = {}
         self._store_away: dict[str, int] = {}
+        self._bus_away: dict[str, int] = {}
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault that strikes some of many strikes this one."""
@@ -45,17 +46,24 @@ class Weather:
             rates.remove(rate)
 
     def cut(self, pairs: Iterable[tuple[str, str]], by: int) -> None:
-        """One more fault (`by` 1), or one less (-1), keeps messages from the one to the other. "" stands for all."""
+        """One more fault (`by` 1), or one less (-1), keeps messages from the one to the other."""
         for pair in pairs:
             self._cuts[pair] = self._cuts.get(pair, 0) + by
             if not self._cuts[pair]:
                 del self._cuts[pair]
 
     def is_cut(self, source: str, target: str) -> bool:
-        cuts = self._cuts
-        if not cuts:
-            return False
-        return (source, target) in cuts or (source, "") in cuts or ("", target) in cuts or ("", "") in cuts
+        return (source, target) in self._cuts
+
+    def bus_away(self, process: str, by: int) -> None:
+        """The bus cannot be reached from a process; from any: ""."""
+        self._bus_away[process] = self._bus_away.get(process, 0) + by
+
+    def is_bus_cut(self, source: str, target: str) -> bool:
+        away = self._bus_away
+        if away and any(away.get(name, 0) > 0 for name in ("", source, target)):
+            return True
+        return self.is_cut(source, target)
 
     def store_away(self, process: str, by: int) -> None:
         """The store cannot be reached from a process; from any: ""."""
@@ -69,4 +77,5 @@ class Weather:
         """All is well from now on."""
         self._rates.clear()
         self._cuts.clear()
+        self._bus_away.clear()
         self._store_away.clear()

@@ -19,6 +19,7 @@ from folkmoot.model.entry import Entry
 from folkmoot.model.group import GroupState
 from folkmoot.model.ids import GroupId, SendId, UserId, group_id
 from folkmoot.model.membership import Span
+from folkmoot.model.position import parse_position
 from folkmoot.ports.store import Write
 from folkmoot.ports.subjects import Push
 from folkmoot.ports.subjects import Stored as StoredMessage
@@ -305,7 +306,7 @@ class World:
                 if held.state.membership(user) is None:
                     if place is not None:
                         found.append(f"{machine.name} has not been told that {group} is over for it")
-                elif place is None or place.position != str(head.position):
+                elif place is None or (place.seq, _mark(place.position)) != (head.seq, head.position.mark):
                     at = "nowhere" if place is None else f"at {place.seq}"
                     found.append(f"{machine.name} is {at} in {group}, whose head is {head.seq}")
             found += [
@@ -385,6 +386,11 @@ class World:
                     self.record(
                         Pushed(at_ms=self.now_ms(), who=who, subject=subject, group=stored.group, seq=entry.seq)
                     )
+
+
+def _mark(position: str) -> bytes:
+    """By its mark, whatever the epoch: a head has the store's, an entry that of its own time."""
+    return parse_position(position).mark
 
 
 _PUSH = msgspec.msgpack.Decoder(Push)

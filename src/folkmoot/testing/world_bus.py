@@ -82,7 +82,7 @@ class Network:
     def arrival_s(self, source: str, target: str) -> float | None:
         """When a message put on its way now arrives; None: it is lost."""
         weather = self.weather
-        if weather.is_cut(source, target):
+        if weather.is_bus_cut(source, target):
             weather.counts["cut off"] = weather.counts.get("cut off", 0) + 1
             return None
         if weather.strikes("lose"):

@@ -135,13 +135,13 @@ class Wire:
     # What the ends call.
 
     def carry_up(self, frame: bytes) -> None:
-        if self.is_cut(up=True):
+        if self._held_up or self.is_cut(up=True):
             self._held_up.append(frame)
         elif not self._dead:
             self._up(self._arrive_up, frame)
 
     def carry_down(self, frames: bytes) -> None:
-        if self.is_cut(up=False):
+        if self._held_down or self.is_cut(up=False):
             self._held_down.append(frames)
         elif not self._dead:
             self._down(self._arrive_down, frames)

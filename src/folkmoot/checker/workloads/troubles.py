@@ -56,7 +56,9 @@ class Troubles:
         return Fault(at_s=at_s, kind=kind, lasts_s=lasts_s, rate=rate)
 
     def _node(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
-        return Fault(at_s=at_s, kind=kind, target=self._draw.choice(NODES), lasts_s=lasts_s, steps=steps)
+        kind, _, role = kind.partition(" ")
+        nodes = {"gateway": GATEWAYS, "router": ROUTERS}.get(role, NODES)
+        return Fault(at_s=at_s, kind=kind, target=self._draw.choice(nodes), lasts_s=lasts_s, steps=steps)
 
     def _machine(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
         kind = {"pause client": "pause"}.get(kind, kind)
@@ -93,6 +95,10 @@ _Make = Callable[[Troubles, str, float, float, int], Fault]
 _MADE: Final[dict[str, _Make]] = {
     "kill": Troubles._node,
     "pause": Troubles._node,
+    "kill gateway": Troubles._node,
+    "pause gateway": Troubles._node,
+    "kill router": Troubles._node,
+    "pause router": Troubles._node,
     "bus away": Troubles._node_or_all,
     "store away": Troubles._node_or_all,
     "store full": Troubles._node_or_all,
