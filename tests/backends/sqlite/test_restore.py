@@ -72,7 +72,13 @@ def test_an_epoch_is_above_every_life_that_is_known_and_by_the_clock_above_those
 
 
 def test_a_backup_comes_back_whole_under_a_raised_epoch_and_goes_on(groups: list[str], tmp_path: Path) -> None:
-    change(tmp_path / "data" / "folkmoot.db", "INSERT INTO meta VALUES ('kept', 'as it is')")
+    change(
+        tmp_path / "data" / "folkmoot.db",
+        "INSERT INTO meta VALUES ('kept', 'as it is')",
+        "INSERT INTO profiles VALUES ('user-1', 'One', '', x'7b7d', 5)",
+        "INSERT INTO standings VALUES ('user-2', 0, 5, 6, '{}')",
+        "INSERT INTO api_keys VALUES ('k', 'backend', x'00ff', 'read', 1.5, 5, 7)",
+    )
     (tmp_path / "data" / "secret.key").write_bytes(b"s" * 48)
     (tmp_path / "data" / "secret.old.json").write_bytes(b"[]")
     back_up(tmp_path / "data", tmp_path / "copy", now_ms=NOW_MS, with_secret=True)
@@ -84,7 +90,9 @@ def test_a_backup_comes_back_whole_under_a_raised_epoch_and_goes_on(groups: list
     assert stat.S_IMODE((tmp_path / "new" / "folkmoot.db").stat().st_mode) == 0o600
     assert verified(tmp_path / "new") == 2 * SENT + 2
     assert rows(tmp_path / "new", "SELECT value FROM meta WHERE name = 'kept'") == [("as it is",)]
-    for table in ("entries", "outcomes", "memberships", "groups_of_user"):
+    kept = ("entries", "outcomes", "memberships", "groups_of_user", "profiles", "standings", "api_keys")
+    for table in kept:
+        assert rows(tmp_path / "new", f"SELECT count(*) > 0 FROM {table}") == [(1,)]
         select = f"SELECT * FROM {table}"
         assert sorted(rows(tmp_path / "new", select)) == sorted(rows(tmp_path / "data", select)), table
 
