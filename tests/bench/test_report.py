@@ -72,5 +72,9 @@ def test_a_figure_has_as_many_digits_as_mean_something() -> None:
     ]  # fmt: skip
 
 
-def test_every_meaning_is_said_in_order() -> None:
-    assert list(MEANINGS) == sorted(MEANINGS)
+def test_results_are_shown_before_what_they_depend_on() -> None:
+    given = {"fdatasync_ms_p99": 1.0, "latency_ms_p50": 2.0, "deliveries_per_cpu_s": 3.0}
+    shown_first = [line.strip() for line in lines_of(report([Run(figures=given)]))[1:4]]
+    assert [line.partition("  ")[0] for line in shown_first] == [
+        MEANINGS[name] for name in ("deliveries_per_cpu_s", "latency_ms_p50", "fdatasync_ms_p99")
+    ]

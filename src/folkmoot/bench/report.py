@@ -12,48 +12,48 @@ from folkmoot.bench.plan import Plan, Target, targets_of
 from folkmoot.bench.scenarios import Run
 
 MEANINGS: Final = {
-    "answer_ms_p50": "send to its answer, ms, median",
-    "answer_ms_p99": "send to its answer, ms, 99th percentile",
-    "backwards_ms_p50": "a page backwards, ms, median",
-    "backwards_ms_p99": "a page backwards, ms, 99th percentile",
-    "commits_per_s": "synced transactions a second",
-    "connect_cpu_ms_per_socket": "server's CPU for one connection to come up, ms",
-    "deliveries": "deliveries counted, warming up included",
     "deliveries_per_cpu_s": "deliveries per CPU-second of the server",
-    "deliveries_per_s": "deliveries a second",
-    "empty_rss_bytes": "server's memory without connections, bytes",
-    "entries_per_commit": "entries in one synced transaction",
-    "fdatasync_ms_p50": "fdatasync of the disk meanwhile, ms, median",
-    "fdatasync_ms_p99": "fdatasync of the disk meanwhile, ms, 99th percentile",
     "floor_deliveries_per_cpu_s": "deliveries per CPU-second of the floor, mean of before and after",
-    "floor_latency_ms_p50": "end to end over the floor, ms, median",
-    "floor_latency_ms_p99": "end to end over the floor, ms, 99th percentile",
+    "ratio_to_floor": "deliveries per CPU-second, of the floor's",
     "floor_spread": "how far the floor before and after are apart, of their mean",
-    "forwards_ms_p50": "a page forwards, ms, median",
-    "forwards_ms_p99": "a page forwards, ms, 99th percentile",
-    "frame_bytes": "bytes of one delivery, or page",
-    "late_ms_p99": "how much later than meant the load asked, ms, 99th percentile",
+    "sends_per_s": "durable sends a second",
+    "sends_per_cpu_s": "durable sends per CPU-second of the server",
+    "pages_per_s": "pages a second",
+    "pages_per_cpu_s": "pages per CPU-second of the server",
+    "ready_s": "from the command to ready, s",
+    "ready_cpu_s": "server's CPU until it was ready, s",
+    "rss_bytes_per_socket": "memory that a connection adds, bytes",
+    "connect_cpu_ms_per_socket": "server's CPU for one connection to come up, ms",
     "latency_ms_p50": "end to end, ms, median",
     "latency_ms_p99": "end to end, ms, 99th percentile",
-    "load_average": "load average of the machine, last minute",
+    "floor_latency_ms_p50": "end to end over the floor, ms, median",
+    "floor_latency_ms_p99": "end to end over the floor, ms, 99th percentile",
+    "answer_ms_p50": "send to its answer, ms, median",
+    "answer_ms_p99": "send to its answer, ms, 99th percentile",
+    "forwards_ms_p50": "a page forwards, ms, median",
+    "forwards_ms_p99": "a page forwards, ms, 99th percentile",
+    "backwards_ms_p50": "a page backwards, ms, median",
+    "backwards_ms_p99": "a page backwards, ms, 99th percentile",
+    "deliveries_per_s": "deliveries a second",
+    "deliveries": "deliveries counted, warming up included",
+    "messages": "messages sent, warming up included",
+    "frame_bytes": "bytes of one delivery, or page",
+    "page_bytes": "bytes of a page",
+    "entries_per_commit": "entries in one synced transaction",
+    "commits_per_s": "synced transactions a second",
+    "server_rss_bytes": "server's memory, bytes",
+    "empty_rss_bytes": "server's memory without connections, bytes",
+    "store_bytes": "bytes of the store's files",
+    "server_cpu_share": "server, share of a core",
+    "server_wait_share": "server's threads kept from running, share of the time",
     "load_cpu_share": "busiest load process, share of a core",
     "load_wait_share": "load kept from running by others, share of the time",
-    "messages": "messages sent, warming up included",
-    "page_bytes": "bytes of a page",
-    "pages_per_cpu_s": "pages per CPU-second of the server",
-    "pages_per_s": "pages a second",
-    "ratio_to_floor": "deliveries per CPU-second, of the floor's",
-    "ready_cpu_s": "server's CPU until it was ready, s",
-    "ready_s": "from the command to ready, s",
-    "rss_bytes_per_socket": "memory that a connection adds, bytes",
-    "sends_per_cpu_s": "durable sends per CPU-second of the server",
-    "sends_per_s": "durable sends a second",
-    "server_cpu_share": "server, share of a core",
-    "server_rss_bytes": "server's memory, bytes",
-    "server_wait_share": "server's threads kept from running, share of the time",
-    "store_bytes": "bytes of the store's files",
+    "late_ms_p99": "how much later than meant the load asked, ms, 99th percentile",
+    "load_average": "load average of the machine, last minute",
+    "fdatasync_ms_p50": "fdatasync of the disk meanwhile, ms, median",
+    "fdatasync_ms_p99": "fdatasync of the disk meanwhile, ms, 99th percentile",
 }
-"""What each figure is, with its unit. Every figure of a run stands here."""
+"""What each figure is, with its unit, in the order in which they are shown: results, then what they depend on."""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -77,7 +77,7 @@ class Report(msgspec.Struct, kw_only=True):
 def report_of(plan: Plan, machine: Machine, runs: list[Run], *, at: datetime.datetime) -> Report:
     """Sum up the runs of a plan."""
     good = [run for run in runs if not run.refusals]
-    names = sorted({name for run in good for name in run.figures})
+    names = [name for name in MEANINGS if any(name in run.figures for run in good)]
     figures = {name: spread_of([run.figures[name] for run in good if name in run.figures]) for name in names}
     return Report(
         scenario=plan.scenario,
