@@ -22,7 +22,9 @@ from folkmoot.gateway.access import (
 from folkmoot.gateway.identity import Key, TokenRefused, Verifier, mint
 from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.standings import Standings
+from folkmoot.ports.accounts import Standing
 from folkmoot.ports.clock import SystemChance, SystemClock
+from folkmoot.ports.subjects import StandingMoved
 
 SECRET = b"only for tests, and long enough for HS256"
 OTHERS = b"a customer's own, and long enough for HS256"
@@ -284,5 +286,66 @@ def test_while_the_store_is_away_who_is_not_known_is_asked_to_come_again() -> No
         refused = await house.refused(house.asked(house.token("user-2")), "unavailable")
         assert (refused.status, refused.retry_after_s > 0) == (503, True)
         await house.refused(house.asked(text), "unavailable")
+
+    a_house(test)
+
+
+class Slow(MemoryAccounts):
+    """A standing is answered as it was when it was read, once the gate is open."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(disk)
+        self.begun = asyncio.Semaphore(0)
+        self.gate = asyncio.Event()
+
+    async def standing(self, user: str) -> Standing:
+        standing = await super().standing(user)
+        self.begun.release()
+        await self.gate.wait()
+        return standing
+
+
+@pytest.mark.parametrize("what", ["the key", "the signer", "nothing"])
+def test_what_ends_while_something_else_is_looked_at_is_noticed(what: str) -> None:
+    async def test(house: House) -> None:
+        key_id, text = await house.key("tokens")
+        token, _ = await house.access.mint_for(await house.asked(text), "user-1", lifetime_s=60)
+        slow = Slow(house.disk)
+        house.access.standings = Standings(slow, house.clock)
+        waiting = asyncio.create_task(house.access.of_token(token))
+        await slow.begun.acquire()
+        if what == "the key":
+            await slow.revoke_key(key_id, at_ms=NOW_MS)
+            house.access.moved(StandingMoved(key=key_id))
+        elif what == "the signer":
+            house.access.verifier.replace([Key(algorithm="HS256", material=OTHERS, kid="customer")])
+        slow.gate.set()
+        if what == "nothing":
+            assert (await waiting).user == "user-1"
+            return
+        with pytest.raises(TokenRefused) as refused:
+            await waiting
+        assert refused.value.code == ("key_revoked" if what == "the key" else "token_invalid")
+
+    a_house(test)
+
+
+def test_standings_that_move_all_the_time_keep_nobody_waiting() -> None:
+    async def test(house: House) -> None:
+        _, text = await house.key("tokens")
+        token, _ = await house.access.mint_for(await house.asked(text), "user-1", lifetime_s=60)
+        house.access.standings.all_moved()
+        read = house.accounts.standing
+
+        async def standing(user: str) -> Standing:
+            # Others move in the middle of each read.
+            house.access.moved(StandingMoved(user="user-2"))
+            await asyncio.sleep(0)
+            return await read(user)
+
+        house.access.standings = Standings(house.accounts, house.clock)
+        house.access.standings._standings._read = standing
+        async with asyncio.timeout(5):
+            assert (await house.access.of_token(token)).user == "user-1"
 
     a_house(test)

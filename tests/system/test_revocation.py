@@ -179,8 +179,8 @@ def test_a_token_whose_time_is_over(tmp_path: Path) -> None:
         await both.socket.ended()
         await both.leave("token_expired")
         late_ms = time.time_ns() // 1_000_000 - welcome["token_expires_ms"]
-        # The wheel turns once a second; the rest is this process's.
-        assert 0 <= late_ms < SECONDS_MAX * 1_000 + 200
+        # The wheel turns once a second; the rest is what this process took to hear of it.
+        assert 0 <= late_ms < SECONDS_MAX * 1_000 + 500
         await office.comes_no_more(token, "token_expired", 401)
 
     an_office(tmp_path, test)

@@ -145,10 +145,15 @@ class Access:
 
     async def check(self, caller: Caller) -> None:
         """Raise TokenRefused where what let `caller` in is no longer good; StoreAway where nobody can tell."""
+        while True:
+            moves = self.standings.moves
+            key = await self.standings.key(caller.key) if caller.key else None
+            standing = await self.standings.of(caller.user) if caller.user else None
+            # What moved while the other was read is read again: all has to be good at this very moment.
+            if moves == self.standings.moves:
+                break
         if caller.signer and not self.verifier.knows(caller.signer):
             raise TokenRefused("token_invalid", "the key that signed the token is one no longer")
-        key = await self.standings.key(caller.key) if caller.key else None
-        standing = await self.standings.of(caller.user) if caller.user else None
         code = fault_of(caller, standing, key)
         if code:
             raise TokenRefused(code, _DETAILS[code])

@@ -92,6 +92,8 @@ class Standings:
     """Users' standings and API keys, as this gateway knows them."""
 
     def __init__(self, accounts: Accounts, clock: Clock) -> None:
+        self.moves = 0
+        """How often anything has moved, as far as it is known here."""
         self._standings: Kept[Standing] = Kept(accounts.standing, clock)
         self._keys: Kept[ApiKey | None] = Kept(accounts.key, clock)
 
@@ -105,6 +107,7 @@ class Standings:
 
     def moved(self, moved: StandingMoved) -> None:
         """What was known of a user or a key counts no longer."""
+        self.moves += 1
         if moved.user:
             self._standings.drop(moved.user)
         if moved.key:
@@ -112,5 +115,6 @@ class Standings:
 
     def all_moved(self) -> None:
         """Words of the bus were lost: nothing that is known counts."""
+        self.moves += 1
         self._standings.drop_all()
         self._keys.drop_all()
