@@ -40,5 +40,5 @@ def test_users_and_heads_are_told_to_their_edges_only() -> None:
     rosters.announce("e1", ["g"], [], 0)
     rosters.announce("e2", ["g", "h"], [], 0)
     rosters.online("e1", ["u"], [], 0)
-    assert by_edge_of_user(rosters, ["u", "v"]) == {"e1": ["u"]}
-    assert heads_by_edge(rosters, {"g": 3, "h": 4, "x": 5}) == {"e1": {"g": 3}, "e2": {"g": 3, "h": 4}}
+    assert by_edge_of_user(rosters.edges_of_user, ["u", "v"]) == {"e1": ["u"]}
+    assert heads_by_edge(rosters.edges_of_group, {"g": 3, "h": 4, "x": 5}) == {"e1": {"g": 3}, "e2": {"g": 3, "h": 4}}

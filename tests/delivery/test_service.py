@@ -10,6 +10,7 @@ from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.delivery.service import Delivery
 from folkmoot.model.ids import partition_of
+from folkmoot.model.partitions import ALL
 from folkmoot.ports import subjects
 from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Push, Recall, Stored
@@ -26,13 +27,16 @@ class Ear:
         self._changed = asyncio.Event()
         bus.subscribe(subjects.push(edge), self._hear)
 
-    async def announce(self, *groups: str, seq: int | None = None, gone: list[str] | None = None) -> str:
+    async def announce(
+        self, *groups: str, seq: int | None = None, gone: list[str] | None = None, whole: list[int] | None = None
+    ) -> str:
         by_group: dict[str, int | None] = dict.fromkeys(groups, seq)
-        partition = partition_of([*groups, *(gone or [])][0])
-        return await self._ask(subjects.announce(partition), Announce(self.edge, by_group, gone or []))
+        partition = whole[0] if whole else partition_of([*groups, *(gone or [])][0])
+        return await self._ask(subjects.announce(partition), Announce(self.edge, by_group, gone or [], whole or []))
 
-    async def online(self, user: str) -> str:
-        return await self._ask(subjects.online(partition_of(user)), Online(self.edge, [user]))
+    async def online(self, *users: str, whole: list[int] | None = None) -> str:
+        partition = whole[0] if whole else partition_of(users[0])
+        return await self._ask(subjects.online(partition), Online(self.edge, list(users), [], whole or []))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -142,5 +146,80 @@ def test_each_life_has_an_incarnation_of_its_own_and_recalls_the_edges() -> None
         assert after != before
         assert recalls == [after]
         await again.stop()
+
+    run(test)
+
+
+def give_up_all(delivery: Delivery) -> None:
+    delivery.own(frozenset())
+    for _ in range(2):
+        delivery._ownership.release()
+
+
+def test_until_an_edge_has_told_of_a_partition_taken_over_it_is_pushed_everything() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        told, silent = Ear(bus, "e1"), Ear(bus, "e2")
+        partition = partition_of(author.group)
+        recalls = list[Recall]()
+        bus.subscribe(subjects.RECALL, lambda raw, _: recalls.append(msgspec.msgpack.decode(raw, type=Recall)))
+        give_up_all(delivery)
+        delivery.see_edges(["e1", "e2"])
+        delivery.own(frozenset({partition}))
+        await told.announce(whole=[partition])
+        assert recalls[-1].partitions == [partition]
+        stored = Stored(author.group, await author.log())
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await silent.until(lambda: silent.pushes == [stored])
+        assert told.pushes == []
+        await silent.announce(author.group, seq=3, whole=[partition])
+        await told.announce(author.group, seq=3)
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await silent.until(lambda: len(silent.pushes) == 2)
+        await told.until(lambda: len(told.pushes) == 1)
+
+    run(test)
+
+
+def test_hints_and_pointers_too_go_to_who_has_not_told_of_its_users() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        told, silent = Ear(bus, "e1"), Ear(bus, "e2")
+        partition = partition_of("user-2")
+        give_up_all(delivery)
+        delivery.see_edges(["e1", "e2"])
+        delivery.own(frozenset({partition, partition_of(author.group)}))
+        await told.online(whole=[partition])
+        hint = Hint(author.group, ["user-2"], 1)
+        bus.publish(subjects.hints("user-2"), msgspec.msgpack.encode(hint))
+        moved = PointerMoved(author.group, "user-2", 2, 1)
+        bus.publish(subjects.pointers("user-2"), msgspec.msgpack.encode(moved))
+        await silent.until(lambda: silent.pushes == [hint, moved])
+        assert told.pushes == []
+
+    run(test)
+
+
+def test_what_another_owns_is_forgotten_and_asked_for_when_it_comes_back() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear = Ear(bus, "e1")
+        partition = partition_of(author.group)
+        await ear.announce(author.group)
+        delivery.own(ALL - {partition})
+        assert delivery.statistics()["groups"] == 0
+        delivery.see_edges(["e1"])
+        delivery.own(ALL)
+        stored = Stored(author.group, await author.log())
+        bus.publish(subjects.entries(author.group), msgspec.msgpack.encode(stored))
+        await ear.until(lambda: stored in ear.pushes)
+
+    run(test)
+
+
+def test_where_another_router_routes_the_groups_there_are_compared_with_the_store() -> None:
+    async def test(bus: MemoryBus, author: Author, delivery: Delivery) -> None:
+        ear = Ear(bus, "e1")
+        await ear.announce(author.group, seq=None)
+        await ear.announce("gother", seq=None)
+        delivery.routers_moved(frozenset({partition_of(author.group)}))
+        await ear.until(lambda: ear.pushes == [Heads({author.group: 3})])
 
     run(test)

@@ -17,6 +17,7 @@ def test_every_subject_has_a_row_and_every_row_a_subject() -> None:
         subjects.submit("g"), subjects.entries("g"), subjects.heads(1), subjects.announce(1), subjects.online(1),
         subjects.hints("u"), subjects.pointers("u"), subjects.push("e"), subjects.RECALL,
         subjects.STANDING,
+        subjects.alive("router"),
     }  # fmt: skip
     assert {subject.partition(".")[0] for subject in made} == rows
 
@@ -45,6 +46,8 @@ SEND = Send(group="g", sender="u", device="d", send_id="s", join=1, after="r", k
         subjects.Online("e", ["u"], ["v"]),
         subjects.Announced("i"),
         subjects.Recall("i"),
+        subjects.Recall("i", [1, 2]),
+        subjects.Alive("i", leaving=True),
         subjects.StandingMoved(user="u"),
         subjects.StandingMoved(key="k"),
         subjects.Hint("g", ["u"], 3),

@@ -1,8 +1,7 @@
 """Who has to hear of what: pure rules from entries and rosters to the messages that go out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from folkmoot.delivery.roster import Rosters
 from folkmoot.model import body as bodies
 from folkmoot.model import entry as kinds
 from folkmoot.model.entry import Entry
@@ -21,19 +20,21 @@ def newcomers(entry: Entry) -> list[UserId]:
     return list(body.users) if isinstance(body, bodies.Added) else []
 
 
-def by_edge_of_user(rosters: Rosters, users: Iterable[UserId]) -> dict[str, list[UserId]]:
+def by_edge_of_user(edges_of: Callable[[UserId], Iterable[str]], users: Iterable[UserId]) -> dict[str, list[UserId]]:
     """Which of `users` are on which edge."""
     edges: dict[str, list[UserId]] = {}
     for user in users:
-        for edge in rosters.edges_of_user(user):
+        for edge in edges_of(user):
             edges.setdefault(edge, []).append(user)
     return edges
 
 
-def heads_by_edge(rosters: Rosters, heads: Mapping[GroupId, int]) -> dict[str, dict[GroupId, int]]:
+def heads_by_edge(
+    edges_of: Callable[[GroupId], Iterable[str]], heads: Mapping[GroupId, int]
+) -> dict[str, dict[GroupId, int]]:
     """Which heads concern which edge."""
     edges: dict[str, dict[GroupId, int]] = {}
     for group, seq in heads.items():
-        for edge in rosters.edges_of_group(group):
+        for edge in edges_of(group):
             edges.setdefault(edge, {})[group] = seq
     return edges

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from folkmoot.model.ids import GroupId, UserId
+from folkmoot.model.ids import GroupId, UserId, partition_of
 
 
 class Rosters:
@@ -22,6 +22,13 @@ class Rosters:
         """The edge has `users` connected, `gone` no longer."""
         self._heard_s[edge] = now_s
         _put(self._users, edge, users, gone)
+
+    def forget_partitions(self, partitions: frozenset[int]) -> None:
+        """Take out all that belongs to these."""
+        if partitions:
+            for table in (self._groups, self._users):
+                for name in [name for name in table if partition_of(name) in partitions]:
+                    del table[name]
 
     def forget_silent(self, oldest_s: float) -> list[str]:
         """Take out the edges last heard before `oldest_s`; which they were."""

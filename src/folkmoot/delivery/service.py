@@ -6,18 +6,27 @@ from collections.abc import Coroutine, Iterable, Mapping
 import msgspec
 
 from folkmoot.delivery.fanout import by_edge_of_user, heads_by_edge, newcomers
+from folkmoot.delivery.handover import Handover
 from folkmoot.delivery.repair import heads_past, sweep
 from folkmoot.delivery.roster import Rosters
-from folkmoot.model.ids import GroupId
+from folkmoot.model.ids import PARTITIONS, GroupId, UserId, partition_of
+from folkmoot.model.partitions import ALL
 from folkmoot.ports import subjects
-from folkmoot.ports.bus import Bus, Handler, Reply, Subscription
+from folkmoot.ports.bus import Bus, Handler, Reply
 from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.ownership import Ownership
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Announce, Announced, Heads, Hint, Online, PointerMoved, Recall, Stored
 from folkmoot.ports.traces import Tracer
 
 COMPARISONS_MAX = 256
 """Announcements being compared with the store at once. One more is left to the sweep."""
+
+
+HANDOVER_SWEEP_S = 0.5
+"""Over how long the groups of partitions that another router routes now are compared with the store."""
+
+TICK_S = 1.0
 
 
 class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +56,8 @@ class Delivery:
         self._settings = settings or DeliverySettings()
         self._tracer = tracer
         self._rosters = Rosters()
+        self._handover = Handover()
         self._incarnation = ""
-        self._subscriptions: list[Subscription] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.pushes = 0
-        self.skipped_comparisons = 0
-
-    async def start(self, partitions: str = "*") -> None:
-        """Serve `partitions`: one of them by number, or `*`."""
         listeners: dict[str, Handler] = {
             "entries": self._on_entries,
             "heads": self._on_heads,
@@ -63,15 +66,49 @@ class Delivery:
             "hints": self._on_hint,
             "pointers": self._on_pointer,
         }
-        for word, handler in listeners.items():
-            subject = f"{word}.{partitions}"
-            self._subscriptions.append(self._bus.subscribe(subject, handler, on_gap=self._begin))
-        self._begin()
+        self._ownership = Ownership(bus, listeners, on_gap=self.begin_again)
+        self._beginning = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.pushes = 0
+        self.skipped_comparisons = 0
+
+    async def start(self, partitions: frozenset[int] = ALL) -> None:
+        """Serve `partitions`."""
+        self._incarnation = self._chance.token(8).hex()
+        self.own(partitions)
         self._spawn(self._sweep_for_ever())
+        self._spawn(self._tick())
+
+    def own(self, partitions: frozenset[int]) -> None:
+        """From now on serve `partitions`: edges are asked to tell of the new ones, and all is pushed to who has not."""
+        lost = self._ownership.owned - partitions
+        gained = self._ownership.own(partitions)
+        self._handover.lose(lost)
+        # Another owner knows by now what edges tell: what was known here grows old.
+        self._rosters.forget_partitions(lost)
+        if gained:
+            self._handover.take_over(gained)
+            self._recall(gained)
+
+    def see_edges(self, edges: Iterable[str]) -> None:
+        """These edges live, and no others."""
+        self._handover.see(edges)
+
+    def routers_moved(self, partitions: frozenset[int]) -> None:
+        """Another router routes these: the last may have died between an append and its publication."""
+        mine = partitions & self._ownership.owned
+        groups = [group for group in self._rosters.groups() if partition_of(group) in mine]
+        if groups:
+            self._spawn(sweep(self._store, self._clock, groups, duration_s=HANDOVER_SWEEP_S, tell=self._tell_heads))
+
+    def begin_again(self) -> None:
+        """Something may have been missed: ask every edge where its feeds stand, once for all that tell of it now."""
+        if not self._beginning:
+            self._beginning = True
+            asyncio.get_running_loop().call_soon(self._begin)
 
     async def stop(self) -> None:
-        for subscription in self._subscriptions:
-            subscription.cancel()
+        self._ownership.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,12 +131,27 @@ class Delivery:
 
     def _begin(self) -> None:
         """Start another incarnation: whatever was missed, edges tell again where their feeds stand."""
+        self._beginning = False
         self._incarnation = self._chance.token(8).hex()
-        self._bus.publish(subjects.RECALL, _ENCODER.encode(Recall(self._incarnation)))
+        self._handover.take_over(self._ownership.owned)
+        self._recall(self._ownership.owned)
+
+    def _recall(self, partitions: Iterable[int]) -> None:
+        wanted = sorted(partitions)
+        recall = Recall(self._incarnation, None if len(wanted) == PARTITIONS else wanted)
+        self._bus.publish(subjects.RECALL, _ENCODER.encode(recall))
+
+    async def _tick(self) -> None:
+        """Let go what another owns by now, and ask again of what somebody has yet to tell."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            self._ownership.release()
+            if self._handover:
+                self._recall(self._handover.awaited())
 
     def _on_entries(self, message: bytes, reply: Reply | None) -> None:
         stored = _STORED.decode(message)
-        edges = self._rosters.edges_of_group(stored.group)
+        edges = self._edges_of_group(stored.group)
         if self._tracer is not None and stored.traces is not None:
             self._push_traced(self._tracer, edges, stored, stored.traces)
         else:
@@ -117,6 +169,7 @@ class Delivery:
         announce = _ANNOUNCE.decode(message)
         # In the roster first, compared with the store after: what is stored between the two is pushed.
         self._rosters.announce(announce.edge, announce.groups, announce.gone, self._clock.monotonic_s())
+        self._handover.told_of_groups(announce.edge, announce.whole)
         self._acknowledge(reply)
         if any(seq is not None for seq in announce.groups.values()):
             if len(self._tasks) >= COMPARISONS_MAX:
@@ -127,15 +180,28 @@ class Delivery:
     def _on_online(self, message: bytes, reply: Reply | None) -> None:
         online = _ONLINE.decode(message)
         self._rosters.online(online.edge, online.users, online.gone, self._clock.monotonic_s())
+        self._handover.told_of_users(online.edge, online.whole)
         self._acknowledge(reply)
 
     def _on_hint(self, message: bytes, reply: Reply | None) -> None:
         hint = _HINT.decode(message)
-        for edge, users in by_edge_of_user(self._rosters, hint.users).items():
+        for edge, users in by_edge_of_user(self._edges_of_user, hint.users).items():
             self._push_raw((edge,), _ENCODER.encode(Hint(hint.group, users, hint.seq)))
 
     def _on_pointer(self, message: bytes, reply: Reply | None) -> None:
-        self._push_raw(self._rosters.edges_of_user(_POINTER.decode(message).user), message)
+        self._push_raw(self._edges_of_user(_POINTER.decode(message).user), message)
+
+    def _edges_of_group(self, group: GroupId) -> Iterable[str]:
+        edges = self._rosters.edges_of_group(group)
+        if not self._handover:
+            return edges
+        return {**dict.fromkeys(edges), **dict.fromkeys(self._handover.silent_on_groups(partition_of(group)))}
+
+    def _edges_of_user(self, user: UserId) -> Iterable[str]:
+        edges = self._rosters.edges_of_user(user)
+        if not self._handover:
+            return edges
+        return {**dict.fromkeys(edges), **dict.fromkeys(self._handover.silent_on_users(partition_of(user)))}
 
     def _acknowledge(self, reply: Reply | None) -> None:
         if reply is not None:
@@ -157,7 +223,7 @@ class Delivery:
             span.end(edges=self.pushes - before)
 
     def _tell_heads(self, heads: Mapping[GroupId, int]) -> None:
-        for edge, concerned in heads_by_edge(self._rosters, heads).items():
+        for edge, concerned in heads_by_edge(self._edges_of_group, heads).items():
             self._push_raw((edge,), _ENCODER.encode(Heads(concerned)))
 
     async def _compare(self, announce: Announce) -> None:

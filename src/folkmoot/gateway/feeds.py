@@ -1,7 +1,8 @@
 """All feeds of this edge: opened when first needed, announced to delivery, pushed to, swept, closed when idle."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import itertools
+from collections.abc import Coroutine, Iterable, Sequence
 
 import msgspec
 
@@ -14,6 +15,7 @@ from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Announce, Announced
 
 ANNOUNCE_TIMEOUT_S = 2.0
+ANNOUNCEMENTS_AT_ONCE = 32
 OPEN_TRIES_MAX = 20
 OPEN_RETRY_S = 0.1
 IDLE_S_MAX = 30.0
@@ -57,13 +59,27 @@ class Feeds:
 
     async def announce(self, groups: Iterable[GroupId] | None = None) -> None:
         """Tell delivery where the feeds of `groups` (all, where None) stand, and learn who owns their partitions."""
+        standing = self._standing(list(self._feeds) if groups is None else groups)
+        await self._announce_each(self._announce(partition, announced, []) for partition, announced in standing.items())
+
+    async def announce_partitions(self, partitions: Sequence[int]) -> None:
+        """Tell who has taken over `partitions` of all feeds there, also where there are none."""
+        wanted = set(partitions)
+        standing = self._standing([group for group in self._feeds if partition_of(group) in wanted])
+        await self._announce_each(
+            self._announce(partition, announced, [], whole=[partition]) for partition, announced in standing.items()
+        )
+        if empty := [partition for partition in partitions if partition not in standing]:
+            # Whoever asked hears this as the owner of any of them.
+            await self._announce(empty[0], {}, [], whole=empty)
+
+    def _standing(self, groups: Iterable[GroupId]) -> dict[int, dict[GroupId, int | None]]:
         by_partition: dict[int, dict[GroupId, int | None]] = {}
-        for group in list(self._feeds) if groups is None else groups:
+        for group in groups:
             feed = self._feeds.get(group)
             if feed is not None:
                 by_partition.setdefault(partition_of(group), {})[group] = feed.seq if feed.live else None
-        for partition, announced in by_partition.items():
-            await self._announce(partition, announced, [])
+        return by_partition
 
     async def sweep(self, *, duration_s: float) -> None:
         """Compare every feed with the store, spread over `duration_s`: what nothing else repaired is found here."""
@@ -124,8 +140,16 @@ class Feeds:
             raise
         return feed
 
-    async def _announce(self, partition: int, groups: dict[GroupId, int | None], gone: list[GroupId]) -> None:
-        message = _ENCODER.encode(Announce(self.edge, groups, gone))
+    async def _announce_each(self, announcements: Iterable[Coroutine[object, object, None]]) -> None:
+        """Some at once: an owner that has died keeps each waiting for as long as a request may take."""
+        waiting = iter(announcements)
+        while chunk := list(itertools.islice(waiting, ANNOUNCEMENTS_AT_ONCE)):
+            await asyncio.gather(*chunk)
+
+    async def _announce(
+        self, partition: int, groups: dict[GroupId, int | None], gone: list[GroupId], *, whole: Sequence[int] = ()
+    ) -> None:
+        message = _ENCODER.encode(Announce(self.edge, groups, gone, list(whole)))
         try:
             raw = await self._bus.request(subjects.announce(partition), message, timeout_s=ANNOUNCE_TIMEOUT_S)
         except (NoAnswer, BusClosed):

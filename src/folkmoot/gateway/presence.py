@@ -1,6 +1,7 @@
 """Who is connected to this edge, and delivery's knowing it, so that a user added somewhere is told here."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -59,6 +60,21 @@ class Presence:
             for start in range(0, max(len(here), 1), USERS_PER_MESSAGE_MAX):
                 await self._tell(partition, here[start : start + USERS_PER_MESSAGE_MAX], left if start == 0 else [])
 
+    async def tell_partitions(self, partitions: Sequence[int]) -> None:
+        """Tell who has taken over `partitions` of every user here who belongs there, also where nobody does."""
+        wanted = set(partitions)
+        here: dict[int, list[UserId]] = {}
+        for user in self._counts:
+            if partition_of(user) in wanted:
+                here.setdefault(partition_of(user), []).append(user)
+        for partition, users in here.items():
+            for start in range(0, len(users), USERS_PER_MESSAGE_MAX):
+                last = start + USERS_PER_MESSAGE_MAX >= len(users)
+                chunk = users[start : start + USERS_PER_MESSAGE_MAX]
+                await self._tell(partition, chunk, [], whole=[partition] if last else [])
+        if empty := [partition for partition in partitions if partition not in here]:
+            await self._tell(empty[0], [], [], whole=empty)
+
     async def tell_gone(self) -> None:
         """Tell of the users whose last connection has gone."""
         gone, self._gone = self._gone, {}
@@ -75,8 +91,10 @@ class Presence:
             self._told.pop(user, None)
         return answered
 
-    async def _tell(self, partition: int, users: list[UserId], gone: list[UserId]) -> bool:
-        message = msgspec.msgpack.encode(Online(self._edge, users, gone))
+    async def _tell(
+        self, partition: int, users: list[UserId], gone: list[UserId], *, whole: Sequence[int] = ()
+    ) -> bool:
+        message = msgspec.msgpack.encode(Online(self._edge, users, gone, list(whole)))
         try:
             await self._bus.request(subjects.online(partition), message, timeout_s=ONLINE_TIMEOUT_S)
         except (NoAnswer, BusClosed):

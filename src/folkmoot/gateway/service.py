@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 import msgspec
 
 from folkmoot.gateway.access import Access
+from folkmoot.gateway.announcer import Announcer
 from folkmoot.gateway.connection import Connection
 from folkmoot.gateway.feed import Feed
 from folkmoot.gateway.feeds import Feeds
@@ -25,7 +26,7 @@ from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Store, StoreAway
-from folkmoot.ports.subjects import Heads, Hint, PointerMoved, Push, Stored
+from folkmoot.ports.subjects import Heads, Hint, PointerMoved, Push, Recall, Stored
 from folkmoot.ports.traces import Tracer
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import LIST_ROWS_MAX
@@ -76,6 +77,7 @@ class Gateway:
         self.edge = chance.token(8).hex()
         self.feeds = Feeds(self.edge, store, bus, clock)
         self.presence = Presence(self.edge, bus)
+        self.announcer = Announcer(self.feeds, self.presence, self.spawn)
         self.pointers = Pointers(store, bus)
         self.queries = Queries(store, self.pointers)
         asking = self.settings
@@ -101,7 +103,7 @@ class Gateway:
         return len(self._connections)
 
     async def start(self) -> None:
-        push = self._bus.subscribe(subjects.push(self.edge), self._on_push, on_gap=self._announce_all)
+        push = self._bus.subscribe(subjects.push(self.edge), self._on_push, on_gap=self.announcer.recalled)
         recall = self._bus.subscribe(subjects.RECALL, self._on_recall)
         standing = self._bus.subscribe(subjects.STANDING, self.revocation.on_moved, on_gap=self.revocation.look_at_all)
         self._subscriptions = [push, recall, standing]
@@ -257,19 +259,13 @@ class Gateway:
         await self.presence.told(user)
 
     def _on_recall(self, message: bytes, reply: Reply | None) -> None:
-        self._announce_all()
-
-    def _announce_all(self) -> None:
-        self.spawn(self._announce())
-
-    async def _announce(self) -> None:
-        await self.presence.tell_all()
-        await self.feeds.announce()
+        self.announcer.recalled(_RECALL.decode(message).partitions)
 
     async def _announce_for_ever(self) -> None:
         while True:
             await self.clock.sleep(self.settings.announce_interval_s)
-            await self._announce()
+            await self.presence.tell_all()
+            await self.feeds.announce()
 
     async def _tick(self) -> None:
         while True:
@@ -311,3 +307,4 @@ class Gateway:
 
 
 _PUSH = msgspec.msgpack.Decoder(Push)
+_RECALL = msgspec.msgpack.Decoder(Recall)

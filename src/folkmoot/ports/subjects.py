@@ -10,7 +10,8 @@
 | `hints.<partition of the user>` | delivery, of the group | delivery, of the user | Hint: someone joined or was added |
 | `pointers.<partition of the user>` | gateway | delivery | PointerMoved |
 | `push.<edge>` | delivery | that gateway | Push: entries, heads, a hint or a pointer |
-| `recall.all` | a delivery that has begun | every gateway | Recall: announce again |
+| `recall.all` | a delivery that has begun to own partitions | every gateway | Recall: announce again |
+| `alive.<role>` | every process of the role, each half second | whoever deals partitions by them | Alive |
 | `standing.all` | the gateway where it was changed | every gateway | StandingMoved: look again at who may be here |
 """
 
@@ -56,6 +57,10 @@ def pointers(user: UserId) -> str:
 
 def push(edge: str) -> str:
     return f"push.{edge}"
+
+
+def alive(role: str) -> str:
+    return f"alive.{role}"
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True):
@@ -104,19 +109,22 @@ class Announce(msgspec.Struct, frozen=True, array_like=True):
     """The edge has members of these groups online, its feeds standing at these seqs; of `gone` no longer.
 
     A feed that is only beginning stands at no seq yet: it reads the store's head after this is acknowledged.
+    `whole`: partitions of which this is all there is.
     """
 
     edge: str
     groups: dict[GroupId, int | None]
     gone: list[GroupId] = []
+    whole: list[int] = []
 
 
 class Online(msgspec.Struct, frozen=True, array_like=True):
-    """The edge has these users connected; `gone` no longer."""
+    """The edge has these users connected; `gone` no longer. `whole`: partitions of which these are all."""
 
     edge: str
     users: list[UserId]
     gone: list[UserId] = []
+    whole: list[int] = []
 
 
 class Announced(msgspec.Struct, frozen=True, array_like=True):
@@ -126,9 +134,17 @@ class Announced(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recall(msgspec.Struct, frozen=True, array_like=True):
-    """A delivery with this incarnation asks for announcements."""
+    """A delivery with this incarnation asks for announcements: of these partitions, or of all."""
 
     incarnation: str
+    partitions: list[int] | None = None
+
+
+class Alive(msgspec.Struct, frozen=True, array_like=True):
+    """An instance of a role lives. `leaving`: it gives up its partitions now, and does not come back."""
+
+    instance: str
+    leaving: bool = False
 
 
 class StandingMoved(msgspec.Struct, frozen=True, array_like=True):

@@ -12,10 +12,12 @@ from folkmoot.model.entry import SALT_BYTES
 from folkmoot.model.group import GroupState
 from folkmoot.model.histogram import SECONDS, SIZES, Histogram
 from folkmoot.model.ids import GroupId, partition_of
+from folkmoot.model.partitions import ALL
 from folkmoot.model.send import Outcome, Send, SendKey
 from folkmoot.ports import subjects
-from folkmoot.ports.bus import Bus, Reply, Subscription
+from folkmoot.ports.bus import Bus, Reply
 from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.ownership import Ownership
 from folkmoot.ports.store import Conflict, Store, StoreAway, StoreFull, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Heads, Stored, Submit
 from folkmoot.ports.traces import Span, Tracer
@@ -90,7 +92,7 @@ class Router:
         self._tasks: set[asyncio.Task[None]] = set()
         self._audit = Audit(store, chance)
         self._lasting: list[asyncio.Task[None]] = []
-        self._subscription: Subscription | None = None
+        self._ownership = Ownership(bus, {"submit": self._on_submit})
         self.appended = 0
         self.refused = 0
         self.batches = 0
@@ -100,20 +102,23 @@ class Router:
         self.batch_entries = Histogram(SIZES)
         self.append_seconds = Histogram(SECONDS)
 
-    async def start(self, partitions: str = "*") -> None:
-        """Take sends of `partitions`: one of them by number, or `*`."""
-        self._subscription = self._bus.subscribe(f"submit.{partitions}", self._on_submit)
+    async def start(self, partitions: frozenset[int] = ALL) -> None:
+        """Take sends of `partitions`."""
+        self.own(partitions)
         self._lasting = [asyncio.create_task(self._repeat_heads()), asyncio.create_task(self._audit_for_ever())]
 
     async def stop(self) -> None:
         """Take nothing new, answer what was taken."""
-        if self._subscription is not None:
-            self._subscription.cancel()
+        self._ownership.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
         for task in self._lasting:
             task.cancel()
         await asyncio.gather(*self._lasting, return_exceptions=True)
+
+    def own(self, partitions: frozenset[int]) -> None:
+        """From now on take sends of `partitions`; of those lost for a moment yet, until the next owner has begun."""
+        self._ownership.own(partitions)
 
     def apply(self, settings: RouterSettings) -> None:
         """Go on with other settings, from the next batch on."""
@@ -324,6 +329,7 @@ class Router:
     async def _repeat_heads(self) -> None:
         while True:
             await self._clock.sleep(self._settings.heads_interval_s)
+            self._ownership.release()
             oldest_s = self._clock.monotonic_s() - HEADS_REPEAT_S
             by_partition: dict[int, dict[GroupId, int]] = {}
             while self._moved:
