@@ -37,6 +37,12 @@ class ChildServer:
         self._process: asyncio.subprocess.Process | None = None
         self._errors = data_dir / "server.log"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs, or ran last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Start, and return once it is ready. Raises ChildFailed."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
