@@ -9,10 +9,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 
 from folkmoot.cli.main import app
+from folkmoot.node.config import Settings
 from folkmoot.testing.served import served
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +78,11 @@ def test_every_make_target_on_a_page_is_one(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", "\n".join([page.read_text()]), re.MULTILINE))
     assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_default_on_a_page_is_the_settings(page: Path) -> None:
+    defaults = msgspec.structs.asdict(Settings())
+    for name, said in re.findall(r"`([a-z_]+)` \(([\d.,]+)\)", page.read_text()):
+        if name in defaults:
+            assert float(said.replace(",", "")) == defaults[name], f"{page.name}: {name} is {defaults[name]}"
