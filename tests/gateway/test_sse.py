@@ -95,7 +95,8 @@ async def streaming(**sockets: Any) -> AsyncIterator[Port]:
     async with Edge(MemoryStore(Disk()), gateway=unhurried) as edge:
         settings = SocketSettings(**sockets)
         streams = Streams(edge.gateway, settings)
-        listener = Listener(ListenerSettings(port=0, sockets=settings), StreamApp(streams), edge.gateway)
+        bounds = ListenerSettings(port=0, sockets=settings, request_seconds_max=1.0)
+        listener = Listener(bounds, StreamApp(streams), edge.gateway)
         url = await listener.start()
         readers: list[SseClient] = []
         try:
@@ -499,6 +500,26 @@ def test_one_connection_may_have_served_other_requests_before(run: Run) -> None:
         head = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token_of('user-2')}\r\n\r\n"
         writer.write(f"GET /hello {head}GET /hello {head}GET /{group} {head}".encode())
         await reader.readuntil(b"event: recovered")
+        writer.transport.abort()
+
+    run(test)
+
+
+@pytest.mark.parametrize("more", [b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /hello HTT"])
+def test_what_is_sent_ahead_of_a_stream_that_does_not_end_is_never_answered(run: Run, more: bytes) -> None:
+    async def test(port: Port) -> None:
+        owner, group = await a_group(port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.number)
+        head = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token_of('user-2')}\r\n\r\n"
+        writer.write(f"GET /{group} {head}".encode() + more)
+        await reader.readuntil(b"event: recovered")
+        # Nor is it taken for one that owes the rest of a request, as this one is.
+        dawdler, dawdling = await asyncio.open_connection("127.0.0.1", port.number)
+        dawdling.write(b"GET /hello HTT")
+        assert await dawdler.read() == b""
+        dawdling.close()
+        await owner.asked(group, "message", {"text": "live"}, "live")
+        await reader.readuntil(b'"text":"live"')
         writer.transport.abort()
 
     run(test)

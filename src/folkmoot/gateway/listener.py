@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from folkmoot.gateway.handshake import request_bytes
 from folkmoot.gateway.problem import problem_response
@@ -197,7 +197,6 @@ class _HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._itself = weakref.ref(self)
         self._in_head = True
         self._head_bytes = 0
         if len(self.connections) + self.doors.connections > self.connections_max:
@@ -223,8 +222,6 @@ class _HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self.dawdlers.owes(self)
         super().on_message_begin()
-        # Weakly: the scope is held by the protocol, and both have to be gone with the connection.
-        self.scope["extensions"] = {HAND_OVER: self._itself}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -235,6 +232,9 @@ class _HttpProtocol(HttpToolsProtocol):
         )
         self.scope["scheme"] = "https" if asker.is_https else "http"
         super().on_headers_complete()
+        if self.cycle is not None:
+            # Weakly: the scope is held by both, and all have to be gone with the connection.
+            self.scope["extensions"] = {HAND_OVER: (weakref.ref(self), weakref.ref(self.cycle))}  # type: ignore[dict-item]
 
     def on_message_complete(self) -> None:
         self.dawdlers.settled(self)
@@ -260,14 +260,15 @@ class _HttpProtocol(HttpToolsProtocol):
         peer = self.client[0] if self.client is not None else ""
         return self.proxies.asker(peer, self.headers, is_tls=self.scheme == "https")
 
-    def let_go(self, heir: asyncio.Protocol) -> asyncio.Transport | None:
+    def let_go(self, cycle: RequestResponseCycle, heir: asyncio.Protocol) -> asyncio.Transport | None:
         """Leave the transport to `heir`, with the head of an answer written; None where it is going away."""
         transport = self.transport
-        if transport.is_closing() or self.cycle.disconnected:
+        if transport.is_closing() or cycle.disconnected:
             return None
+        self.dawdlers.settled(self)
         self.connections.discard(self)
         # So the application's end of it is taken for nothing unusual; requests sent ahead are never answered.
-        self.cycle.disconnected = True
+        cycle.disconnected = True
         self.pipeline.clear()
         self.flow.resume_reading()
         self.parser = None  # type: ignore[assignment]
@@ -287,8 +288,8 @@ def hand_over(scope: Mapping[str, Any], heir: asyncio.Protocol) -> asyncio.Trans
 
     `heir` hears of it from now on, and writes the rest. None: the connection is going away.
     """
-    protocol: _HttpProtocol | None = scope["extensions"][HAND_OVER]()
-    return None if protocol is None else protocol.let_go(heir)
+    protocol, cycle = (reference() for reference in scope["extensions"][HAND_OVER])
+    return None if protocol is None or cycle is None else protocol.let_go(cycle, heir)
 
 
 def raise_open_files() -> int:
