@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,13 +54,10 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 
 
 def test_as_a_module_it_is_the_same_command() -> None:
-    began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "folkmoot.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"folkmoot {folkmoot.__version__}\n"
-    # 0.12 s on a quiet machine; what this finds is an import of the whole server.
-    assert time.monotonic() - began_s < 2
 
 
 @pytest.mark.parametrize(
