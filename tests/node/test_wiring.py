@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from folkmoot.backends.sqlite.store import StoreInUse
 from folkmoot.gateway.identity import TokenRefused, mint, secret_of
 from folkmoot.node.config import Settings, SettingsError
-from folkmoot.node.wiring import build_bus, build_roles, build_signers, open_store, open_tracer
+from folkmoot.node.wiring import build_roles, build_signers, open_bus, open_store, open_tracer
 from folkmoot.ports.clock import SystemChance, SystemClock
 
 
@@ -22,7 +22,7 @@ def test_roles_are_built_from_settings_and_start_and_stop(tmp_path: Path) -> Non
     async def run() -> None:
         settings = Settings(data_dir=str(tmp_path / "new"), sends_per_s=7, ask_again_s=0.5)
         store = await open_store(settings, SystemClock())
-        roles = build_roles(settings, store, build_bus(settings), SystemClock(), SystemChance())
+        roles = build_roles(settings, store, await open_bus(settings), SystemClock(), SystemChance())
         assert roles.gateway.settings.sends_per_s == 7
         await roles.start()
         assert set(roles.statistics()) == {"gateway", "router", "delivery", "bus", "store"}

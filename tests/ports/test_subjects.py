@@ -9,6 +9,8 @@ from folkmoot.model.entry import genesis, sealed
 from folkmoot.model.ids import partition_of
 from folkmoot.model.send import Send
 from folkmoot.ports import subjects
+from folkmoot.ports.accounts import ApiKey, Profile
+from folkmoot.ports.store import MovedPointer
 
 
 def test_every_subject_has_a_row_and_every_row_a_subject() -> None:
@@ -17,6 +19,7 @@ def test_every_subject_has_a_row_and_every_row_a_subject() -> None:
         subjects.submit("g"), subjects.entries("g"), subjects.heads(1), subjects.announce(1), subjects.online(1),
         subjects.hints("u"), subjects.pointers("u"), subjects.push("e"), subjects.RECALL,
         subjects.STANDING,
+        subjects.WRITES,
         subjects.alive("router"),
     }  # fmt: skip
     assert {subject.partition(".")[0] for subject in made} == rows
@@ -70,3 +73,19 @@ def test_messages_read_back(message: msgspec.Struct) -> None:
 )
 def test_a_push_says_what_it_is(message: msgspec.Struct) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=subjects.Push) == message
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        subjects.MovePointers([MovedPointer("g", "u", 1, 2)]),
+        subjects.MovePointers([]),
+        subjects.PutProfile(Profile(user="u", name="U", data=b"{}")),
+        subjects.SetActive("u", False, 5),
+        subjects.SignOut("u", "d", 5),
+        subjects.PutKey(ApiKey(id="k", name="n", secret_hash=b"h", scopes=("read",), requests_per_s=1.0, created_ms=1)),
+        subjects.RevokeKey("k", 5),
+    ],
+)
+def test_a_write_for_another_process_says_what_it_is(write: msgspec.Struct) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(write), type=subjects.SharedWrite) == write

@@ -49,6 +49,7 @@ class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Certificate | None = None
     proxies: Proxies = msgspec.field(default_factory=Proxies)
     request_seconds_max: float = REQUEST_SECONDS_MAX
+    reuse_port: bool = False
     http_connections_max: int = HTTP_CONNECTIONS_MAX
 
 
@@ -92,6 +93,8 @@ class Listener:
         listening = socket.socket(family, socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if settings.reuse_port:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind((settings.host, settings.port))
             listening.listen(BACKLOG)
             listening.setblocking(False)

@@ -14,6 +14,7 @@ from folkmoot.gateway.handshake import origin_fault
 from folkmoot.gateway.proxies import Proxies
 
 ENVIRONMENT_PREFIX = "FOLKMOOT_"
+ROLES = ("gateway", "router", "delivery")
 _OF_CLIENTS = ("url", "token", "token_file", "ca_file", "config")
 
 
@@ -57,6 +58,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     traces_ratio: Annotated[
         float, _live("How many of the messages are traced: 1 in a hundred costs next to nothing.", ge=0, le=1)
     ] = 0.01
+
+    roles: Annotated[
+        tuple[str, ...], _reason("What this process is: gateway, router, delivery; all three are a whole server.")
+    ] = ("gateway", "router", "delivery")
+    bus: Annotated[
+        str,
+        _reason(
+            "What roles talk over: `memory` within one process, `nats` between several.", pattern="^(memory|nats)$"
+        ),
+    ] = "memory"
+    nats_urls: Annotated[
+        tuple[str, ...], _reason("Servers of NATS, `nats://host:port` or `tls://host:port`; any of them will do.")
+    ] = ("nats://127.0.0.1:4222",)
+    nats_credentials_file: Annotated[
+        str, _reason("Who this process is to NATS: a file that only its owner can read.")
+    ] = ""
+    nats_ca_file: Annotated[str, _reason("A PEM file with the authority of NATS' certificates.")] = ""
+    reuse_port: Annotated[
+        bool, _reason("Share the port with other processes of this machine: each takes some of the connections.")
+    ] = False
 
     token_lifetime_s: Annotated[
         int, _reason("How long the tokens made by `serve` and `token` are good for: a week to try it out.", ge=1)
@@ -207,6 +228,11 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], toml: Path | None)
         raise SettingsError(str(error)) from error
     if settings.write_bytes_low > settings.write_bytes_high:
         raise SettingsError("write_bytes_low: is above write_bytes_high")
+    unknown = [role for role in settings.roles if role not in ROLES]
+    if unknown or not settings.roles or len(set(settings.roles)) != len(settings.roles):
+        raise SettingsError(f"roles: {','.join(settings.roles)!r}: some of {', '.join(ROLES)}, each once")
+    if settings.bus == "memory" and set(settings.roles) != set(ROLES):
+        raise SettingsError("roles: only some of them need a bus to the others: bus = nats")
     for origin in settings.allowed_origins:
         if why := origin_fault(origin):
             raise SettingsError(f"allowed_origins: {origin!r}: {why}")

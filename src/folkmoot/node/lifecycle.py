@@ -22,7 +22,7 @@ from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
 from folkmoot.node.reload import Reloading
-from folkmoot.node.wiring import Roles, build_bus, build_certificate, build_roles, open_store, open_tracer
+from folkmoot.node.wiring import Roles, build_certificate, build_roles, open_bus, open_store, open_tracer
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.router.service import FailPoint
 from folkmoot.telemetry.logs import get_logger, set_level
@@ -55,10 +55,16 @@ async def serve(
     raise_open_files()
     certificate = build_certificate(settings)
     tracer = open_tracer(settings, chance, __version__)
-    store = await open_store(settings, clock)
+    bus = await open_bus(settings)
     try:
-        roles = build_roles(settings, store, build_bus(settings), clock, chance, fail_point, tracer)
+        store = await open_store(settings, clock, bus)
     except BaseException:
+        await bus.close()
+        raise
+    try:
+        roles = build_roles(settings, store, bus, clock, chance, fail_point, tracer)
+    except BaseException:
+        await bus.close()
         await store.close()
         raise
     cors = Cors(settings.allowed_origins)
@@ -70,7 +76,7 @@ async def serve(
         metrics_for=_everybody if settings.metrics_open else roles.gateway.access.may_read_metrics,
         version=__version__,
         cors=cors,
-        routers=[rest_router()],
+        routers=[rest_router()] if roles.is_gateway else [],
         state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__), "streams": streams},
     )
     listener = Listener(_listening(settings, certificate), app, roles.gateway)
@@ -125,6 +131,7 @@ def _listening(settings: Settings, certificate: Certificate | None) -> ListenerS
         certificate=certificate,
         proxies=Proxies(settings.trusted_proxies),
         request_seconds_max=settings.request_seconds_max,
+        reuse_port=settings.reuse_port,
     )
 
 
@@ -132,7 +139,8 @@ def _sockets(settings: Settings) -> SocketSettings:
     return SocketSettings(
         write_bytes_high=settings.write_bytes_high,
         write_bytes_low=settings.write_bytes_low,
-        connections_max=settings.connections_max,
+        # Whoever is no gateway has its port for health and metrics alone.
+        connections_max=settings.connections_max if "gateway" in settings.roles else 0,
         origins=settings.allowed_origins,
     )
 
@@ -156,6 +164,7 @@ async def _drain(listener: Listener, roles: Roles) -> None:
     """Stop accepting, answer what was taken, send everybody elsewhere, close the store."""
     _log.info("draining", connections=roles.gateway.connections)
     await listener.stop_accepting()
+    await roles.leave()
     await roles.gateway.drain()
     await listener.close()
     await roles.stop()

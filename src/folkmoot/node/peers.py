@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from folkmoot.node.config import ROLES
 from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Clock
@@ -20,8 +21,6 @@ SILENT_S_MAX: Final = 1.6
 
 PAUSED_S: Final = 1.2
 """A beat so late means that this process was stopped, and believes what is no longer so."""
-
-ROLES: Final = ("gateway", "router", "delivery")
 
 
 class Peers:

@@ -1,12 +1,14 @@
 """The only file that picks backends and builds roles: one process, from its settings."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.backends.sqlite.shared import WritesOfOthers, open_shared
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
 from folkmoot.gateway.access import Access
@@ -17,7 +19,11 @@ from folkmoot.gateway.standings import Standings
 from folkmoot.gateway.tls import Certificate, CertificateUnusable
 from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
+from folkmoot.model.partitions import ALL
 from folkmoot.node.config import Settings, SettingsError
+from folkmoot.node.dealing import Dealing
+from folkmoot.node.peers import Peers
+from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.traces import Tracer
 from folkmoot.router.service import FailPoint, Router, RouterSettings
@@ -27,53 +33,100 @@ if TYPE_CHECKING:
 
 DATABASE = "folkmoot.db"
 
+LEAVE_S: Final = 0.3
+"""How long others have to hear that this process leaves, and to listen where it did."""
+
+
+class AnyBus(Bus, Protocol):
+    """A bus that says how it does."""
+
+    def statistics(self) -> dict[str, int]: ...
+
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one process that does not listen on a port."""
 
     store: SqliteStore
-    bus: MemoryBus
-    router: Router
-    delivery: Delivery
+    bus: AnyBus
+    router: Router | None
+    delivery: Delivery | None
     signers: Signers
     gateway: Gateway
+    is_gateway: bool
     registrar: Registrar
+    peers: Peers | None
+    writes: WritesOfOthers | None
 
     async def start(self) -> None:
         """In the order in which each finds the next one listening."""
-        await self.router.start()
-        await self.delivery.start()
+        # Among others, nothing is owned before it is known who they are.
+        owned = ALL if self.peers is None else frozenset[int]()
+        if self.writes is not None:
+            self.writes.start()
+        if self.router is not None:
+            await self.router.start(owned)
+        if self.delivery is not None:
+            await self.delivery.start(owned)
         await self.signers.start()
-        await self.gateway.start()
+        if self.peers is not None:
+            await self.peers.start()
+        if self.is_gateway:
+            await self.gateway.start()
+
+    async def leave(self) -> None:
+        """Let others take over what is owned here, before anything of it is stopped."""
+        if self.peers is not None:
+            self.peers.leave()
+            await asyncio.sleep(LEAVE_S)
 
     async def stop(self) -> None:
         """In reverse: what was taken in is answered before the store closes."""
         await self.gateway.stop()
+        if self.peers is not None:
+            await self.peers.stop()
         await self.signers.stop()
-        await self.delivery.stop()
-        await self.router.stop()
+        if self.delivery is not None:
+            await self.delivery.stop()
+        if self.router is not None:
+            await self.router.stop()
+        if self.writes is not None:
+            await self.writes.stop()
         await self.bus.close()
         await self.store.close()
 
     def apply(self, settings: Settings) -> None:
         """Go on with other settings, as far as they change without a restart."""
-        self.router.apply(router_settings(settings))
-        self.delivery.apply(delivery_settings(settings))
+        if self.router is not None:
+            self.router.apply(router_settings(settings))
+        if self.delivery is not None:
+            self.delivery.apply(delivery_settings(settings))
         self.gateway.apply(gateway_settings(settings))
         self.signers.reload()
 
     def statistics(self) -> Mapping[str, Mapping[str, int | Histogram]]:
-        return {
-            "gateway": {**self.gateway.statistics(), **self.gateway.histograms()},
-            "router": {**self.router.statistics(), **self.router.histograms()},
-            "delivery": self.delivery.statistics(),
+        """Of the roles that this process has, of its bus and of its store."""
+        figures: dict[str, Mapping[str, int | Histogram]] = {
             "bus": self.bus.statistics(),
             "store": {**self.store.statistics(), **self.store.histograms()},
         }
+        if self.is_gateway:
+            figures["gateway"] = {**self.gateway.statistics(), **self.gateway.histograms()}
+        if self.router is not None:
+            figures["router"] = {**self.router.statistics(), **self.router.histograms()}
+        if self.delivery is not None:
+            figures["delivery"] = self.delivery.statistics()
+        if self.peers is not None:
+            figures["peers"] = self.peers.statistics()
+        return figures
 
 
-async def open_store(settings: Settings, clock: Clock) -> SqliteStore:
-    """The embedded store in the data directory. Raises SchemaUnknown, or OSError where it cannot be written."""
+async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -> SqliteStore:
+    """The store in the data directory: whoever routes writes it, others send their few writes there.
+
+    Raises SchemaUnknown, or OSError where it cannot be written, or is not there yet.
+    """
+    if "router" not in settings.roles and bus is not None:
+        return await open_shared(_database(settings), bus, clock=clock, readers=settings.sqlite_readers)
     return await SqliteStore.open(
         _database(settings),
         clock=clock,
@@ -86,32 +139,23 @@ async def open_store(settings: Settings, clock: Clock) -> SqliteStore:
 def build_roles(
     settings: Settings,
     store: SqliteStore,
-    bus: MemoryBus,
+    bus: AnyBus,
     clock: Clock,
     chance: Chance,
     fail_point: FailPoint | None = None,
     tracer: Tracer | None = None,
 ) -> Roles:
-    """Router, delivery and gateway over a store and a bus, as the settings say."""
+    """Router, delivery and gateway over a store and a bus, as the settings say.
+
+    A gateway is made in any case, and takes connections only where it is among the roles.
+    """
     signers = build_signers(settings, clock)
     access = Access(signers.verifier, Standings(store.accounts, clock), clock)
-    router = Router(
-        store,
-        bus,
-        clock,
-        chance,
-        router_settings(settings),
-        fail_point=fail_point,
-        tracer=tracer,
-    )
-    delivery = Delivery(
-        store,
-        bus,
-        clock,
-        chance,
-        delivery_settings(settings),
-        tracer=tracer,
-    )
+    router = delivery = None
+    if "router" in settings.roles:
+        router = Router(store, bus, clock, chance, router_settings(settings), fail_point=fail_point, tracer=tracer)
+    if "delivery" in settings.roles:
+        delivery = Delivery(store, bus, clock, chance, delivery_settings(settings), tracer=tracer)
     gateway = Gateway(
         store,
         bus,
@@ -123,6 +167,12 @@ def build_roles(
         tracer=tracer,
     )
     registrar = Registrar(store.accounts, access, bus, clock, chance)
+    is_gateway = "gateway" in settings.roles
+    peers = writes = None
+    if settings.bus != "memory":
+        dealing = Dealing(chance.token(8).hex(), gateway if is_gateway else None, router, delivery)
+        peers = Peers(bus, clock, dealing.own(), on_view=dealing.see, on_paused=dealing.paused)
+        writes = WritesOfOthers(bus, store) if router is not None else None
     return Roles(
         store=store,
         bus=bus,
@@ -130,7 +180,10 @@ def build_roles(
         delivery=delivery,
         signers=signers,
         gateway=gateway,
+        is_gateway=is_gateway,
         registrar=registrar,
+        peers=peers,
+        writes=writes,
     )
 
 
@@ -219,6 +272,6 @@ def _database(settings: Settings) -> Path:
     return data_dir / DATABASE
 
 
-def build_bus(_: Settings) -> MemoryBus:
-    """The in-process bus of the embedded server."""
+async def open_bus(settings: Settings) -> AnyBus:
+    """The bus that the settings name. Raises SettingsError where it cannot be had."""
     return MemoryBus()

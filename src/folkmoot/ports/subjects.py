@@ -11,6 +11,7 @@
 | `pointers.<partition of the user>` | gateway | delivery | PointerMoved |
 | `push.<edge>` | delivery | that gateway | Push: entries, heads, a hint or a pointer |
 | `recall.all` | a delivery that has begun to own partitions | every gateway | Recall: announce again |
+| `writes.store` | who only reads the store's file (request) | who writes it | SharedWrite, answered by Written |
 | `alive.<role>` | every process of the role, each half second | whoever deals partitions by them | Alive |
 | `standing.all` | the gateway where it was changed | every gateway | StandingMoved: look again at who may be here |
 """
@@ -20,11 +21,14 @@ from typing import Final, TypeAlias
 import msgspec
 
 from folkmoot.model.entry import Entry
-from folkmoot.model.ids import GroupId, UserId, partition_of
+from folkmoot.model.ids import DeviceId, GroupId, UserId, partition_of
 from folkmoot.model.send import Send
+from folkmoot.ports.accounts import ApiKey, Profile
+from folkmoot.ports.store import MovedPointer
 
 RECALL: Final = "recall.all"
 STANDING: Final = "standing.all"
+WRITES: Final = "writes.store"
 
 
 def submit(group: GroupId) -> str:
@@ -172,6 +176,48 @@ class PointerMoved(msgspec.Struct, frozen=True, tag="pointer", array_like=True):
     user: UserId
     seq: int
     messages: int
+
+
+class MovePointers(msgspec.Struct, frozen=True, tag="pointers", array_like=True):
+    """Raise these read pointers; none: say whether the store takes writes."""
+
+    pointers: list[MovedPointer]
+
+
+class PutProfile(msgspec.Struct, frozen=True, tag="profile", array_like=True):
+    profile: Profile
+
+
+class SetActive(msgspec.Struct, frozen=True, tag="active", array_like=True):
+    user: UserId
+    active: bool
+    at_ms: int
+
+
+class SignOut(msgspec.Struct, frozen=True, tag="sign_out", array_like=True):
+    user: UserId
+    device: DeviceId
+    at_ms: int
+
+
+class PutKey(msgspec.Struct, frozen=True, tag="key", array_like=True):
+    key: ApiKey
+
+
+class RevokeKey(msgspec.Struct, frozen=True, tag="revoke", array_like=True):
+    key: str
+    at_ms: int
+
+
+SharedWrite: TypeAlias = MovePointers | PutProfile | SetActive | SignOut | PutKey | RevokeKey
+"""What comes on `writes.store`: each safe to repeat."""
+
+
+class Written(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a SharedWrite: `error` is "", `full`, `away` (both: nothing happened) or `unknown`."""
+
+    error: str = ""
+    detail: str = ""
 
 
 Push: TypeAlias = Stored | Heads | Hint | PointerMoved

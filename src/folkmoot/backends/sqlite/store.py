@@ -5,12 +5,12 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
 from folkmoot.backends.sqlite.accounts import SqliteAccounts
-from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile
+from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile, Work
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import entries_of, group_of, no_group, state_of
@@ -44,10 +44,25 @@ class StoreInUse(Exception):
     """Another process has the file open for writing."""
 
 
+class Writes(Protocol):
+    """What a store's writes go to: the writer's thread, or the process that has one."""
+
+    away: bool
+    unknown: int
+    generation: int
+
+    @property
+    def waiting(self) -> int: ...
+
+    async def write(self, work: Work) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
 class SqliteStore:
     """`ports.store.Store` in a file, with the `accounts` in it. Made with `open`; one process at a time writes."""
 
-    def __init__(self, file: StoreFile, writer: Writer, readers: Readers, lock: int) -> None:
+    def __init__(self, file: StoreFile, writer: "Writes", readers: Readers, lock: int | None) -> None:
         self._file = file
         self._writer = writer
         self._readers = readers
@@ -228,7 +243,8 @@ class SqliteStore:
         # Readers first: the writer, closing last, copies the log into the file.
         await self._readers.close()
         await self._writer.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
     def statistics(self) -> dict[str, int]:
         return {
