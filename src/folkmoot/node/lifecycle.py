@@ -24,6 +24,7 @@ from folkmoot.node.readiness import Readiness
 from folkmoot.node.reload import Reloading
 from folkmoot.node.wiring import Roles, build_certificate, build_roles, open_bus, open_store, open_tracer
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
+from folkmoot.ports.traces import Tracer
 from folkmoot.router.service import FailPoint
 from folkmoot.telemetry.logs import get_logger, set_level
 from folkmoot.telemetry.metrics import exposition
@@ -55,18 +56,8 @@ async def serve(
     raise_open_files()
     certificate = build_certificate(settings)
     tracer = open_tracer(settings, chance, __version__)
-    bus = await open_bus(settings)
-    try:
-        store = await open_store(settings, clock, bus)
-    except BaseException:
-        await bus.close()
-        raise
-    try:
-        roles = build_roles(settings, store, bus, clock, chance, fail_point, tracer)
-    except BaseException:
-        await bus.close()
-        await store.close()
-        raise
+    roles = await _open(settings, clock, chance, fail_point, tracer)
+    store = roles.store
     cors = Cors(settings.allowed_origins)
     readiness = Readiness(store, clock, lambda: roles.gateway.draining)
     streams = Streams(roles.gateway, _sockets(settings))
@@ -109,6 +100,20 @@ async def serve(
         await _drain(listener, roles)
         if tracer is not None:
             await asyncio.to_thread(tracer.close)
+
+
+async def _open(
+    settings: Settings, clock: Clock, chance: Chance, fail_point: FailPoint | None, tracer: Tracer | None
+) -> Roles:
+    """The roles over a bus and a store that are open; neither stays open where the other, or a role, cannot be had."""
+    async with contextlib.AsyncExitStack() as opened:
+        bus = await open_bus(settings)
+        opened.push_async_callback(bus.close)
+        store = await open_store(settings, clock, bus)
+        opened.push_async_callback(store.close)
+        roles = build_roles(settings, store, bus, clock, chance, fail_point, tracer)
+        opened.pop_all()
+    return roles
 
 
 def _collect_rarely() -> None:
