@@ -412,10 +412,11 @@ def test_a_live_stream_keeps_nothing_of_its_request(run: Run) -> None:
         owner, group = await a_group(port)
         gc.collect()
         gc.disable()
+        others = len(left("Stream"))
         try:
             for _ in range(5):
                 await (await port.one("user-2", group)).wait("recovered")
-            assert left("Stream") == ["Stream"] * 5
+            assert len(left("Stream")) == others + 5
             assert left("HttpProtocol", "RequestResponseCycle", "StreamAnswer") == []
         finally:
             gc.enable()

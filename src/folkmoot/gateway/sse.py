@@ -89,6 +89,7 @@ class Stream(asyncio.Protocol):
 
     wire = "sse:json"
     codec = SSE
+    frame = staticmethod(chunk)
 
     def __init__(self) -> None:
         self.peer = ""
@@ -129,9 +130,6 @@ class Stream(asyncio.Protocol):
             connection.lost()
 
     # What the connection calls.
-
-    def frame(self, payload: bytes, /) -> bytes:
-        return chunk(payload)
 
     def buffered(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
