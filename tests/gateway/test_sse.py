@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import gc
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from folkmoot.gateway.identity import mint
 from folkmoot.gateway.listener import Listener, ListenerSettings
 from folkmoot.gateway.problem import problem
 from folkmoot.gateway.service import GatewaySettings
-from folkmoot.gateway.sse import SSE, SseCodec, Streams, chunk, resume_frames
+from folkmoot.gateway.sse import SSE, SseCodec, Stream, Streams, chunk, resume_frames
 from folkmoot.gateway.websocket import SocketSettings
 from folkmoot.model.position import Position
 from folkmoot.ports.clock import SystemClock
@@ -438,6 +439,29 @@ def test_pings_are_comments_and_keep_a_silent_reader(run: Run) -> None:
             wheel.tick()
         await reader.until(lambda: reader.comments == 4)
         assert not reader.lost
+
+    run(test)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such option")
+def test_the_system_gives_up_a_reader_that_acknowledges_nothing_for_two_pings(run: Run) -> None:
+    async def test(port: Port) -> None:
+        _, group = await a_group(port)
+        seen: list[int] = []
+        stream = Stream()
+
+        class Watched(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                port.streams.open(cast("asyncio.Transport", transport), stream, group, "")
+                sock = transport.get_extra_info("socket")
+                seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+
+        listening = await asyncio.get_running_loop().create_server(Watched, "127.0.0.1", 0)
+        async with listening:
+            _, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+            await until(lambda: bool(seen))
+            writer.transport.abort()
+        assert seen == [50_000]
 
     run(test)
 

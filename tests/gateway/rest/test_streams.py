@@ -178,3 +178,36 @@ def test_a_stream_outlives_the_time_that_a_request_has(tmp_path: Path) -> None:
         await reader.wait("entry", seq=2)
 
     with_server(tmp_path, test, request_seconds_max=1.0)
+
+
+def test_more_groups_than_one_resume_takes_are_followed(tmp_path: Path) -> None:
+    async def test(server: Served) -> None:
+        group = await a_group(server)
+        missing = {f"g{number}": "" for number in range(250)}
+        token = server.token("user-1")
+        reader = await SseClient.asks(server.port, "/v1/stream", token, body={"groups": missing | {group: ""}})
+        await reader.wait("recovered")
+        assert [e.data["ref"] for e in reader.all("error")] == list(missing)
+        assert {e.data["code"] for e in reader.all("error")} == {"no_such_group"}
+
+    with_server(tmp_path, test)
+
+
+def test_a_key_streams_for_the_user_that_it_names_until_it_is_revoked(tmp_path: Path) -> None:
+    async def test(server: Served) -> None:
+        group = await a_group(server, "user-2")
+        path = f"/v1/groups/{group}/stream"
+        async with server.rest(token=server.operator()) as operator:
+            made = (await operator.post("/keys", json={"name": "reader", "scopes": ["read"]})).json()
+            deaf = (await operator.post("/keys", json={"name": "writer", "scopes": ["write"]})).json()
+            for_two = {"Folkmoot-User": "user-2"}
+            assert await (await SseClient.asks(server.port, path, made["key"])).problem() == (400, "bad_request")
+            refused = await SseClient.asks(server.port, path, deaf["key"], headers=for_two)
+            assert await refused.problem() == (403, "not_allowed")
+            reader = await SseClient.asks(server.port, path, made["key"], headers=for_two)
+            await reader.wait("recovered")
+            assert (await reader.wait("welcome"))["user"] == "user-2"
+            await operator.delete(f"/keys/{made['id']}")
+        assert await reader.ended() == "key_revoked"
+
+    with_server(tmp_path, test)
