@@ -70,3 +70,19 @@ def test_an_open_group_is_joined_and_a_closed_one_looks_like_none(tmp_path: Path
             assert answers[0].content == answers[1].content
 
     asyncio.run(run())
+
+
+def test_members_see_how_the_others_are_shown(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with served(tmp_path) as server, server.rest("user-1") as owner, server.rest("user-2") as other:
+            path = await made(owner, members=["user-2"])
+            await owner.put("/users/user-1", json={"name": "User One", "data": {"colour": "blue"}})
+            page = (await other.get(f"{path}/members", params={"profiles": "true"})).json()
+            assert [row["user"] for row in page["members"]] == ["user-1", "user-2"]
+            (shown,) = page["profiles"]
+            assert (shown["user"], shown["name"], shown["data"]) == ("user-1", "User One", {"colour": "blue"})
+            assert "profiles" not in (await other.get(f"{path}/members")).json()
+        async with served(tmp_path) as server, server.rest("user-9") as stranger:
+            assert said(await stranger.get(f"{path}/members", params={"profiles": "true"})) == (404, "no_such_group")
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ from litestar.params import QueryParameter, RawBody
 
 from folkmoot.gateway.rest.described import SENDS, GroupPath, Key, Limit, UserPath, told
 from folkmoot.gateway.rest.desk import Accepted, desk_of, json_response, read_body
+from folkmoot.gateway.rest.profiles import ProfileRow, profile_row
 from folkmoot.model import body as bodies
 from folkmoot.model import entry as kinds
 from folkmoot.protocol import events as ev
@@ -25,11 +26,15 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Literal["owner", "admin", "member"]
 
 
-class Members(msgspec.Struct, frozen=True, kw_only=True):
-    """Members by id. `next` is the `after` of the following page, null where there is none."""
+class Members(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Members by id. `next` is the `after` of the following page, null where there is none.
+
+    `profiles`, where they are asked for: those of the members on this page who have one.
+    """
 
     members: list[ev.MemberRow]
     next: str | None
+    profiles: list[ProfileRow] | msgspec.UnsetType = msgspec.UNSET
 
 
 _NEW_MEMBERS: Final = msgspec.json.Decoder(NewMembers)
@@ -42,13 +47,18 @@ async def list_members(
     group: GroupPath,
     after: Annotated[str, QueryParameter(description="The `next` of the page before.")] = "",
     limit: Limit = 100,
+    profiles: Annotated[bool, QueryParameter(description="How the members are shown, too.")] = False,
 ) -> Response[bytes]:
     """In the order of their ids, each with their role and the number of their join."""
     desk = desk_of(request)
     caller = await desk.user(request, "read")
     async with desk.gateway.reading:
         members, following = await desk.queries.members(caller.user, group, after=after, limit=limit)
-    return json_response(Members(members=members, next=following))
+    shown: list[ProfileRow] | msgspec.UnsetType = msgspec.UNSET
+    if profiles:
+        found = await desk.accounts.profiles([row.user for row in members])
+        shown = [profile_row(found[row.user]) for row in members if row.user in found]
+    return json_response(Members(members=members, next=following, profiles=shown))
 
 
 @post(

@@ -9,6 +9,7 @@ from litestar.params import QueryParameter, RawBody
 from folkmoot.gateway.access import Caller, require
 from folkmoot.gateway.rest.described import Limit, UserPath, told
 from folkmoot.gateway.rest.desk import Desk, Refusal, desk_of, json_response, read_body
+from folkmoot.gateway.rest.profiles import ProfileRow, profile_row
 from folkmoot.model.ids import UserId, is_name
 from folkmoot.ports.accounts import Profile
 
@@ -28,16 +29,6 @@ class NewProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str = ""
     picture: str = ""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class ProfileRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a user is shown. `changed_ms` is 0 where nobody has said anything of them yet."""
-
-    user: str
-    name: str
-    picture: str
-    data: msgspec.Raw
-    changed_ms: int
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +136,9 @@ async def list_users(
         following = named[-1] if len(named) == limit else None
     profiles = await desk.accounts.profiles(named)
     rows = [
-        _row(profiles[u]) if u in profiles else _row(Profile(user=u)) for u in named if ids is None or u in profiles
+        profile_row(profiles[u]) if u in profiles else profile_row(Profile(user=u))
+        for u in named
+        if ids is None or u in profiles
     ]
     return json_response(Users(users=rows, next=following))
 
@@ -237,7 +230,7 @@ async def _user(desk: Desk, user: UserId, *, known: bool) -> User:
     profile = profiles.get(user)
     if profile is None and known and standing == type(standing)(user=user):
         raise Refusal("no_such_user")
-    row = _row(profile or Profile(user=user))
+    row = profile_row(profile or Profile(user=user))
     return User(
         user=user,
         name=row.name,
@@ -245,14 +238,4 @@ async def _user(desk: Desk, user: UserId, *, known: bool) -> User:
         data=row.data,
         changed_ms=row.changed_ms,
         active=standing.active,
-    )
-
-
-def _row(profile: Profile) -> ProfileRow:
-    return ProfileRow(
-        user=profile.user,
-        name=profile.name,
-        picture=profile.picture,
-        data=msgspec.Raw(profile.data),
-        changed_ms=profile.changed_ms,
     )
