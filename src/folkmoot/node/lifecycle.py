@@ -5,7 +5,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from folkmoot import __version__
@@ -22,6 +22,7 @@ from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
 from folkmoot.node.reload import Reloading
+from folkmoot.node.signals import on_signals
 from folkmoot.node.wiring import Roles, build_certificate, build_roles, open_bus, open_store, open_tracer
 from folkmoot.ports.clock import Chance, Clock, SystemChance, SystemClock
 from folkmoot.ports.traces import Tracer
@@ -90,7 +91,7 @@ async def serve(
         _collect_rarely()
         _log.info("ready", url=url, epoch=await store.epoch())
         hung_up = _hung_up(reloading, stop, clock)
-        with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
+        with on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
             on_ready(url)
             notify("READY=1")
             await stop.wait()
@@ -174,18 +175,3 @@ async def _drain(listener: Listener, roles: Roles) -> None:
     await listener.close()
     await roles.stop()
     _log.info("stopped")
-
-
-@contextlib.contextmanager
-def _signals(acts: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    taken = []
-    for number, act in acts.items():
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, act)
-            taken.append(number)
-    try:
-        yield
-    finally:
-        for number in taken:
-            loop.remove_signal_handler(number)

@@ -1,0 +1,118 @@
+"""Children: a short program in a server's place lets one see starts, deaths, restarts and stops."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from folkmoot.node.children import Child, ChildFailed
+from folkmoot.ports.clock import SystemClock
+
+STANDS_IN = """
+import json, os, pathlib, signal, sys, threading
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+notes = pathlib.Path(os.environ["NOTES"])
+signal.signal(signal.SIGHUP, lambda *_: notes.with_name("reloaded").touch())
+with notes.open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+{before}
+print(json.dumps({{"ready": "http://127.0.0.1:4242"}}), flush=True)
+stop.wait(60)
+"""
+
+
+def child(tmp_path: Path, before: str = "", **settings: object) -> Child:
+    return Child(
+        "one",
+        settings,
+        SystemClock(),
+        environment={**os.environ, "NOTES": str(tmp_path / "notes")},
+        command=(sys.executable, "-c", STANDS_IN.format(before=before)),
+    )
+
+
+def starts(tmp_path: Path) -> int:
+    return len((tmp_path / "notes").read_text().splitlines())
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def body() -> None:
+        async with asyncio.timeout(30):
+            await test()
+
+    asyncio.run(body())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def test_it_is_started_with_its_settings_and_drained(tmp_path: Path) -> None:
+    async def test() -> None:
+        one = child(tmp_path, roles=("router", "delivery"), port=0)
+        await one.start()
+        assert one.url == "http://127.0.0.1:4242"
+        assert (tmp_path / "notes").read_text() == '["--set", "roles=router,delivery", "--set", "port=0"]\n'
+        one.reload()
+        await until((tmp_path / "reloaded").exists)
+        await one.stop()
+        assert one.pid is None
+        await one.stop()
+
+    run(test)
+
+
+def test_one_that_is_killed_is_started_again_until_it_is_stopped(tmp_path: Path) -> None:
+    async def test() -> None:
+        one = child(tmp_path)
+        await one.start()
+        told = []
+        keeping = asyncio.create_task(one.keep(lambda: told.append(True)))
+        for count in (1, 2):
+            pid = one.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda count=count: len(told) == count)  # type: ignore[misc]
+        assert (one.restarts, starts(tmp_path)) == (2, 3)
+        await one.stop()
+        await keeping
+        assert starts(tmp_path) == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize("before", ["sys.exit(1)", "print('nonsense', flush=True)"])
+def test_one_that_does_not_come_up_is_an_error_and_leaves_nothing(tmp_path: Path, before: str) -> None:
+    async def test() -> None:
+        one = child(tmp_path, before)
+        with pytest.raises(ChildFailed, match="one did not come up"):
+            await one.start()
+        assert one.pid is None
+
+    run(test)
+
+
+def test_one_that_fails_to_come_up_again_is_tried_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        once = (
+            f"path = pathlib.Path({str(tmp_path / 'fails')!r})\nif path.exists():\n    path.unlink()\n    sys.exit(1)"
+        )
+        one = child(tmp_path, once)
+        await one.start()
+        (tmp_path / "fails").touch()
+        told = asyncio.Event()
+        keeping = asyncio.create_task(one.keep(told.set))
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGKILL)
+        await told.wait()
+        assert starts(tmp_path) == 3
+        await one.stop()
+        await keeping
+
+    run(test)
