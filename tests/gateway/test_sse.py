@@ -518,6 +518,22 @@ def test_streams_count_as_connections_do(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("code", ["server_draining", "too_many_connections"])
+def test_what_came_to_be_while_the_head_was_written_ends_the_stream_at_once(run: Run, code: str) -> None:
+    async def test(port: Port) -> None:
+        _, group = await a_group(port)
+        if code == "server_draining":
+            port.edge.gateway.draining = True
+        else:
+            port.streams.apply(SocketSettings(connections_max=1))
+        reader = await port.one("user-2", group)
+        assert await reader.ended() == code
+        assert [event.name for event in reader.events] == ["goodbye"]
+        assert port.edge.gateway.connections == 1
+
+    run(test)
+
+
 def test_one_connection_may_have_served_other_requests_before(run: Run) -> None:
     async def test(port: Port) -> None:
         _, group = await a_group(port)

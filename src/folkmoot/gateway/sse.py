@@ -244,7 +244,9 @@ class StreamAnswer:
         # A list of this answer's own: what is told of one page's origin is added to it on the way out.
         await send(_HEAD | {"headers": list(_HEAD["headers"])})
         code, detail = await self._fault()
-        # From here on there is no await: whoever is shut out after this is told as any connection is.
+        # From here on there is no await: whoever is shut out after this is told as any connection is, and the bounds
+        # and a drain are looked at once more.
+        code = code or self._streams.why_not(scope["http_version"])
         stream = Stream()
         transport = hand_over(scope, stream)
         if transport is None:
