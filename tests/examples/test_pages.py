@@ -4,6 +4,8 @@ import ast
 import asyncio
 import os
 import re
+import shutil
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -46,6 +48,32 @@ def test_the_readmes_program_runs(tmp_path: Path) -> None:
             await process.communicate()
             # The number that the send is answered with and the entries themselves are printed as each comes.
             assert lines == {"2", "1 user-1", "2 user-1 hello"}
+
+    asyncio.run(body())
+
+
+def test_the_readmes_commands_without_the_sdk_run(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.fail("curl is needed for this test: apt-get install curl")
+    (commands,) = (block for block in blocks(ROOT / "README.md", "sh") if "curl" in block)
+
+    async def body() -> None:
+        async with asyncio.timeout(60), served(tmp_path) as server:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-euc", "set -o pipefail\n" + commands.replace("http://127.0.0.1:8420", server.url),
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"FOLKMOOT_TOKEN": server.token("user-1")},
+                start_new_session=True,
+            )  # fmt: skip
+            assert process.stdout is not None
+            said = b""
+            while b"event: recovered" not in said:
+                said += await process.stdout.read(4_096)
+                assert not process.stdout.at_eof(), said
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
+            assert b'"seq":2' in said
+            assert b"event: snapshot" in said
 
     asyncio.run(body())
 
