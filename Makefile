@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := constraints/all.txt
 export PIP_BUILD_CONSTRAINT := constraints/all.txt
 
-.PHONY: serve test check quick docs site clean
+.PHONY: serve test check quick docs site cluster clean
 
 serve: $(VENV)/server.stamp
 	$(BIN)/folkmoot serve
@@ -34,6 +34,10 @@ docs: $(VENV)/dev.stamp
 site: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs/site -b html -d build/doctrees . build/site
 	@echo "the pages are at build/site/index.html"
+
+# What `folkmoot cluster` needs beside Java 17, which it names where it is missing: kept for all clones of this machine.
+cluster: $(VENV)/server.stamp
+	$(BIN)/folkmoot cluster fetch
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

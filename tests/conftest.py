@@ -1,10 +1,17 @@
-"""What holds for every test: no step of an event loop works for long."""
+"""What holds for every test: no step of an event loop works for long. And a real Cassandra for those that ask."""
 
+import asyncio
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+from folkmoot.cluster import cassandra_jars
+from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings
+from folkmoot.cluster.process import free_port
 from folkmoot.testing.long_steps import long_steps
 
 STEP_SECONDS_MAX: Final = 0.25
@@ -16,3 +23,34 @@ def no_step_works_for_long() -> Iterator[None]:
     with long_steps(STEP_SECONDS_MAX) as found:
         yield
     assert found == [], f"over {STEP_SECONDS_MAX} s: give the loop a turn in between, or use a thread"
+
+
+@pytest.fixture(scope="session")
+def cassandra_program() -> Path:
+    """The folder with Cassandra's jars, fetched where they are not there yet.
+
+    Where that cannot be, who asks for it is skipped, and says so; in CI that is a failure.
+    """
+    try:
+        cassandra_jars.java()
+        return cassandra_jars.fetched()
+    except cassandra_jars.CassandraMissing as missing:
+        words = f"NOT TRIED on a real Cassandra: {missing}"
+        if os.environ.get("CI"):
+            pytest.fail(words)
+        pytest.skip(words)
+
+
+@pytest.fixture(scope="session")
+def cassandra_node(cassandra_program: Path) -> Iterator[CassandraNode]:
+    """One node for the whole run, its data in memory; a test takes a keyspace of its own."""
+    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="folkmoot-cassandra-", dir=in_memory) as folder:
+        node = CassandraNode(
+            NodeSettings(folder=Path(folder), cql_port=free_port(), storage_port=free_port()), tied=True
+        )
+        asyncio.run(node.start())
+        try:
+            yield node
+        finally:
+            asyncio.run(node.kill())

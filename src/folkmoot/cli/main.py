@@ -14,6 +14,7 @@ from folkmoot.cli import (
     bench,
     chat,
     check,
+    cluster,
     config,
     doctor,
     group,
@@ -42,6 +43,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(config.app, name="config")
 app.add_typer(check.app, name="check")
 app.add_typer(bench.app, name="bench")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(secret.app, name="secret")
 VERBS = (
     serve.serve,

@@ -1,0 +1,1 @@
+"""A real cluster on this machine: its processes, where their data is, and how to strike them."""
