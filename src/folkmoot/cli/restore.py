@@ -21,6 +21,10 @@ def restore(
         Path | None, typer.Option(help="The folder of the lost store, if it is still there: its epoch is passed too.")
     ] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Take what can be read of a damaged file.")] = False,
+    unseal: Annotated[
+        bool,
+        typer.Option("--unseal", help="Go back to a store that was copied: what was written there since is lost."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a store from a backup, in a folder that has none. Logs are cut at their first fault, and it is said where.
@@ -47,6 +51,7 @@ def restore(
                 now_ms=time.time_ns() // 1_000_000,
                 over=over,
                 salvage=salvage,
+                unseal=unseal,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
         except RestoreFailed as error:

@@ -58,6 +58,7 @@ def _serve(settings: "Settings", reread: "Callable[[], Settings]", *, as_json: b
     from folkmoot.node.config import SettingsError
     from folkmoot.node.lifecycle import serve as run
     from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.ports.transfer import StoreSealed
     from folkmoot.telemetry.logs import configure
 
     configure(level=settings.log_level, as_json=settings.log_json or as_json)
@@ -73,7 +74,7 @@ def _serve(settings: "Settings", reread: "Callable[[], Settings]", *, as_json: b
 
     try:
         _run_on_uvloop(work())
-    except (StoreInUse, SchemaUnknown, StoreBroken, SecretUnsafe) as error:
+    except (StoreInUse, SchemaUnknown, StoreBroken, StoreSealed, SecretUnsafe) as error:
         fail(f"{settings.data_dir}: {error}", NOT_DONE)
     except SettingsError as error:
         fail(str(error), WRONG_USE)

@@ -21,6 +21,7 @@ from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.histogram import Histogram
 from folkmoot.model.partitions import ALL
 from folkmoot.node.config import Settings, SettingsError
+from folkmoot.node.copy import Side
 from folkmoot.node.dealing import Dealing
 from folkmoot.node.peers import Peers
 from folkmoot.ports.bus import Bus
@@ -134,6 +135,17 @@ async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -
         wal_bytes_max=settings.sqlite_wal_bytes_max,
         reserve_bytes=settings.sqlite_reserve_bytes,
     )
+
+
+async def open_to_copy(settings: Settings, clock: Clock, name: str, *, is_there: bool) -> Side:
+    """The store that the settings name, to be copied from or into: one that must not be served too.
+
+    Raises as `open_store` does, and SettingsError where it has to be there (`is_there`) and is not.
+    """
+    if is_there and not (Path(settings.data_dir) / DATABASE).exists():
+        raise SettingsError(f"{settings.data_dir} has no store")
+    store = await SqliteStore.open(_database(settings), clock=clock, reserve_bytes=0, to_copy=True)
+    return Side(name, store, store.accounts, store.transfer)
 
 
 def build_roles(

@@ -2,6 +2,7 @@
 
 from folkmoot.ports.accounts import ApiKey, Profile, Standing
 from folkmoot.ports.store import MovedPointer, Write
+from folkmoot.ports.transfer import Custody
 
 
 class Disk:
@@ -11,6 +12,7 @@ class Disk:
         self.epoch = epoch
         self.records: list[Write | MovedPointer] = []
         self.accounts: list[Profile | Standing | ApiKey] = []
+        self.custody = Custody()
         self.away = False
         self.full = False
 
@@ -23,4 +25,5 @@ class Disk:
         copy = Disk(epoch=self.epoch)
         copy.records = list(self.records)
         copy.accounts = list(self.accounts)
+        copy.custody = self.custody
         return copy

@@ -25,12 +25,14 @@ from folkmoot.backends.sqlite.backup import (
     write_durably,
 )
 from folkmoot.backends.sqlite.database import migrate
-from folkmoot.backends.sqlite.rows import LAST_GROUPS, entries_of, group_of
+from folkmoot.backends.sqlite.rows import CUSTODY, LAST_GROUPS, entries_of, group_of
 from folkmoot.backends.sqlite.store import StoreInUse, locked
+from folkmoot.backends.sqlite.transfer import custody_of
 from folkmoot.model.entry import Entry, follows
 from folkmoot.model.fold import fold_all
 from folkmoot.model.group import GroupState, empty_group
-from folkmoot.ports.store import SchemaUnknown
+from folkmoot.ports.store import SchemaUnknown, StoreBroken
+from folkmoot.ports.transfer import StoreSealed
 
 PAGE_ENTRIES: Final = 1_000
 EPOCH_MAX: Final = 2**32 - 1
@@ -78,12 +80,14 @@ def restore(
     now_ms: int,
     over: Path | None = None,
     salvage: bool = False,
+    unseal: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Restored:
     """Make the store of `data_dir` from the folder `backup`: a backup, or the data folder of a server that has ended.
 
     `over` is the folder of the lost store where that is still at hand: the new epoch is above its epoch too. `salvage`
-    takes what can be read of a file that is damaged. Raises RestoreFailed; whatever it raises, there is no store then.
+    takes what can be read of a file that is damaged, `unseal` a store that was copied elsewhere. Raises
+    RestoreFailed; whatever it raises, there is no store then.
     """
     source = backup / DATABASE_FILE
     if not source.is_file():
@@ -93,6 +97,8 @@ def restore(
             if (folder / f"{DATABASE_FILE}.lock").exists():
                 held.callback(os.close, _lock(folder))
         facts = _judged(backup, salvage=salvage)
+        if not unseal:
+            _check_custody(source)
         lives = [_epoch_of(source), *([_epoch_of(over / DATABASE_FILE)] if over else [])]
         if over is None and facts is not None and now_ms < facts.made_ms:
             raise RestoreFailed("the clock is before the time of the backup: set it, or give the lost store by --over")
@@ -107,7 +113,7 @@ def restore(
                 finally:
                     rebuild.close()
                 contents = check_file(path)
-                secret = _take_secrets(backup, data_dir)
+                secret = take_secrets(backup, data_dir)
         except apsw.FullError as error:
             raise RestoreFailed(f"no room on the disk of {data_dir}") from error
         except Contradicted as error:
@@ -180,7 +186,8 @@ class _Rebuild:
                 new.execute(f'DELETE FROM "{name}"')
                 new.executemany(f'INSERT INTO "{name}" VALUES ({marks})', rows)
         new.execute("REPLACE INTO meta VALUES ('epoch', ?)", (self._epoch,))
-        new.execute("DELETE FROM meta WHERE name = ?", (LAST_GROUPS,))
+        # What it was to another store no longer holds under another epoch.
+        new.execute("DELETE FROM meta WHERE name IN (?, ?)", (LAST_GROUPS, CUSTODY))
 
     def _group(self, row: Any) -> None:
         number, group, held = group_of(row)
@@ -319,6 +326,20 @@ def _epoch_of(path: Path) -> int:
     return epoch
 
 
+def _check_custody(path: Path) -> None:
+    """Raise RestoreFailed where the store is sealed, or was never whole."""
+    try:
+        database = _reading(path)
+        try:
+            custody_of(database).check_served()
+        finally:
+            database.close(True)
+    except (StoreSealed, StoreBroken) as error:
+        raise RestoreFailed(f"{path}: {error}") from error
+    except apsw.Error as error:
+        raise RestoreFailed(f"{path}: whether it was copied elsewhere cannot be read: {error}") from error
+
+
 def _reading(path: Path) -> apsw.Connection:
     database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     # Else the last to close would copy the log into the file: what is read from stays as it is.
@@ -375,8 +396,8 @@ def _new_store(data_dir: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _take_secrets(backup: Path, data_dir: Path) -> bool:
-    """Put the backup's secret, where it has one, into a folder that has none; whether it was."""
+def take_secrets(backup: Path, data_dir: Path) -> bool:
+    """Put the secret in the folder `backup`, where it has one, into a folder that has none; whether it was."""
     if not (backup / SECRET_FILE).exists() or (data_dir / SECRET_FILE).exists():
         return False
     for name in (SECRET_FILE, OLD_SECRETS_FILE):

@@ -17,6 +17,9 @@ ROOM: Final = 10_000
 LAST_GROUPS: Final = "last_groups"
 """In meta: the numbers of the groups that the last transaction wrote to, which the next start looks at."""
 
+CUSTODY: Final = "custody"
+"""In meta: the store's part in a copy, as JSON; not there where it has none."""
+
 _GROUP_NO = "SELECT no FROM groups WHERE id = ?"
 _INSERT_GROUP = (
     "INSERT INTO groups (writes, seq, hash, messages, name, history_all, open, members, owners, id, epoch)"

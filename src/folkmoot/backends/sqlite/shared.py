@@ -33,6 +33,7 @@ from folkmoot.ports.subjects import (
     SignOut,
     Written,
 )
+from folkmoot.ports.transfer import StoreSealed
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _ERRORS: Final[dict[str, type[Exception]]] = {"full": StoreFull, "away": StoreAw
 
 
 async def open_shared(path: Path, bus: Bus, *, clock: Clock, readers: int = 2) -> SqliteStore:
-    """The store in `path`, which another process writes. Raises OSError where it has not made it yet."""
+    """The store in `path`, which another process writes. Raises OSError where it has not made it yet, StoreSealed."""
     if not await asyncio.to_thread(path.exists):
         raise OSError(f"{path} is not there: the process that routes makes it, start that first")
     file = StoreFile(path, Reserve(path.with_name("reserve"), 0), clock, wal_bytes_max=0)
@@ -56,6 +57,11 @@ async def open_shared(path: Path, bus: Bus, *, clock: Clock, readers: int = 2) -
     file.epoch = await pool.run(
         lambda database: int((database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (0,))[0])
     )
+    try:
+        (await store.transfer.custody()).check_served()
+    except StoreSealed:
+        await store.close()
+        raise
     return store
 
 

@@ -14,6 +14,7 @@ from folkmoot.backends.sqlite.file import CHECKPOINT_BYTES, StoreFile, Work
 from folkmoot.backends.sqlite.reader import Readers
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import entries_of, group_of, no_group, state_of
+from folkmoot.backends.sqlite.transfer import SqliteTransfer, custody_of
 from folkmoot.backends.sqlite.writer import JOBS_WAITING_MAX, Writer
 from folkmoot.model.entry import Entry, genesis
 from folkmoot.model.group import GroupState, Head
@@ -30,6 +31,7 @@ from folkmoot.ports.store import (
     StoreBroken,
     Write,
 )
+from folkmoot.ports.transfer import StoreSealed
 
 T = TypeVar("T")
 _END = 2**62
@@ -69,6 +71,7 @@ class SqliteStore:
         self._lock = lock
         self._closed = False
         self.accounts = SqliteAccounts(self._read, writer.write)
+        self.transfer = SqliteTransfer(self._read, writer.write, file)
 
     @classmethod
     async def open(
@@ -83,8 +86,10 @@ class SqliteStore:
         reserve: Reserve | None = None,
         vfs: str | None = None,
         synchronous: str = "FULL",
+        to_copy: bool = False,
     ) -> "SqliteStore":
-        """Open or make the store in `path`. Raises StoreInUse, SchemaUnknown, StoreBroken, OSError.
+        """Open or make the store in `path`. Raises StoreInUse, SchemaUnknown, StoreBroken, OSError;
+        StoreSealed where it must not be served, unless it is opened only `to_copy`.
 
         `reserve`, `vfs` and `synchronous` are for tests: other disks, and what is lost without syncs.
         """
@@ -100,6 +105,8 @@ class SqliteStore:
         )
         try:
             await asyncio.to_thread(file.open)
+            if not to_copy:
+                await asyncio.to_thread(_check_served, file)
         except apsw.CorruptError as error:
             os.close(lock)
             raise StoreBroken(f"{path.name} is damaged: {error}") from error
@@ -297,6 +304,19 @@ class SqliteStore:
 
 def _group_row(database: apsw.Connection, group: GroupId) -> Any:
     return database.execute("SELECT * FROM groups WHERE id = ?", (group,)).fetchone()
+
+
+def _check_served(file: StoreFile) -> None:
+    database = file.connect_reader()
+    try:
+        custody = custody_of(database)
+    finally:
+        database.close(True)
+    try:
+        custody.check_served()
+    except StoreSealed:
+        file.close()
+        raise
 
 
 def locked(path: Path) -> int:
