@@ -258,3 +258,46 @@ def test_stopping_answers_what_was_taken() -> None:
         assert (await asked).seq == 1
 
     asyncio.run(body())
+
+
+def test_plain_appends_ask_for_no_outcomes_and_copies_do() -> None:
+    async def test(bench: Bench) -> None:
+        asked: list[int] = []
+        outcomes = bench.store.outcomes
+
+        async def counted(group: GroupId, keys: Any) -> Any:
+            asked.append(1)
+            return await outcomes(group, keys)
+
+        bench.store.outcomes = counted  # type: ignore[method-assign]
+        assert [(await bench.ask(a_send(f"s{n}"))).seq for n in range(3)] == [2, 3, 4]
+        assert asked == []
+        assert (await bench.ask(a_send("s1"))).seq == 3
+        assert asked == [1]
+        assert bench.router.statistics()["conflicts"] == 0
+
+    run(test)
+
+
+def test_a_router_that_knows_of_nothing_gives_a_copy_the_first_answer() -> None:
+    async def body() -> None:
+        disk = Disk()
+        before = Bench(disk)
+        await before.router.start()
+        await before.ask(a_send("make", kind="group.created", join=0))
+        assert (await before.ask(a_send("x"))).seq == 2
+        assert (await before.ask(a_send("gone", kind=SKIP))).code == "skipped"
+        await before.router.stop()
+        after = Bench(disk)
+        await after.router.start()
+        assert (await after.ask(a_send("x"))).seq == 2
+        assert (await after.ask(a_send("x", "another body"))).code == "send_id_conflict"
+        assert (await after.ask(a_send("gone"))).code == "skipped"
+        fresh, copy = await asyncio.gather(after.ask(a_send("y")), after.ask(a_send("x")))
+        assert (fresh.seq, copy.seq) == (3, 2)
+        head = await after.store.head(GROUP)
+        assert head is not None
+        assert head.seq == 3
+        await after.router.stop()
+
+    asyncio.run(body())

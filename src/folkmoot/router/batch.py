@@ -37,6 +37,11 @@ class Batch(msgspec.Struct, frozen=True):
     load_newer: bool
     refused: dict[UserId, int]
 
+    @property
+    def only_appends(self) -> bool:
+        """Whether the write stores an entry for each send that was ruled on, and nothing else."""
+        return self.write is not None and not self.write.refusals and len(self.write.entries) == len(self.rulings)
+
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the whole batch. `refusals_left` is how many more each sender may be stored now."""

@@ -23,6 +23,7 @@ from folkmoot.ports.subjects import Answer, Heads, Stored, Submit
 from folkmoot.ports.traces import Span, Tracer
 from folkmoot.router.audit import Audit
 from folkmoot.router.batch import Batch, Rules, decide_batch, keys_of
+from folkmoot.router.recent import RecentKeys
 from folkmoot.router.refresh import refreshed
 from folkmoot.router.refusals import RefusalBudget
 from folkmoot.router.traced import begin_each, begin_publishing, contexts_of, end_routing
@@ -84,6 +85,7 @@ class Router:
         self._fail_point = fail_point
         self._tracer = tracer
         self._refusals = RefusalBudget(settings.refusals_per_minute)
+        self._recent = RecentKeys()
         self._queues: dict[GroupId, deque[Pending]] = {}
         self._waiting = 0
         self._states: OrderedDict[GroupId, GroupState] = OrderedDict()
@@ -194,8 +196,10 @@ class Router:
                 if attempt:
                     await self._clock.sleep(self._backoff_s(attempt))
                 state = await self._state(group, newer=attempt > 0 or last_try)
-                known = await self._store.outcomes(group, keys_of(sends))
-                batch = self._decide(state, sends, known, full=full, last_try=last_try)
+                batch = None if attempt else self._hoped_for(state, sends)
+                if batch is None:
+                    known = await self._store.outcomes(group, keys_of(sends))
+                    batch = self._decide(state, sends, known, full=full, last_try=last_try)
                 if batch.load_newer:
                     # Not a failure, so no back-off: the next round decides whatever the state then is.
                     last_try = True
@@ -205,6 +209,7 @@ class Router:
                 if batch.write is not None:
                     await self._append(batch.write, taken)
                     self._count(group, batch)
+                self._recent.add(group, [(send.sender, send.send_id) for send in sends[: len(batch.rulings)]])
                 await self._answer_and_publish(batch, taken)
                 if self._tracer is not None:
                     for pending, ruling in zip(taken, batch.rulings, strict=False):
@@ -226,6 +231,16 @@ class Router:
                 self._states.pop(group, None)
                 code = "store_away"
         return self._leave_undecided(batch, taken, "store_unknown" if maybe else code)
+
+    def _hoped_for(self, state: GroupState, sends: Sequence[Send]) -> Batch | None:
+        """The batch if none of the sends was decided before, and all are appended; None where it is not as simple.
+
+        The store has the last word: an append of what has an outcome is a Conflict, and is decided with care then.
+        """
+        if self._recent.has_any(state.group, keys_of(sends)):
+            return None
+        batch = self._decide(state, sends, {}, full=False, last_try=False)
+        return batch if batch.only_appends else None
 
     def _decide(
         self,
