@@ -27,6 +27,10 @@ def serve(
     data_dir: Annotated[str | None, typer.Option(help="Where the store and the secret are.")] = None,
     tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="A certificate: speak TLS.")] = None,
     tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Gateways in so many processes, and routing in one; needs [nats].")
+    ] = 0,
+    roles: Annotated[str | None, typer.Option(help="What this process is: gateway, router, delivery.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="One JSON object a line.")] = None,
     config: Annotated[Path | None, typer.Option(envvar="FOLKMOOT_CONFIG", help="A TOML file of settings.")] = None,
@@ -40,6 +44,7 @@ def serve(
     from folkmoot.node.config import SettingsError, load_settings
 
     flags: dict[str, object] = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
+    flags["roles"] = roles
     flags |= {"tls_cert_file": tls_cert, "tls_key_file": tls_key, "log_json": log_json} | pairs(setting or [])
 
     def reread() -> "Settings":
@@ -49,19 +54,6 @@ def serve(
         settings = reread()
     except SettingsError as error:
         fail(str(error), WRONG_USE)
-    _serve(settings, reread, as_json=as_json, stop_with_stdin=stop_with_stdin)
-
-
-def _serve(settings: "Settings", reread: "Callable[[], Settings]", *, as_json: bool, stop_with_stdin: bool) -> None:
-    from folkmoot.backends.sqlite.store import StoreInUse
-    from folkmoot.gateway.identity import SecretUnsafe
-    from folkmoot.node.config import SettingsError
-    from folkmoot.node.lifecycle import serve as run
-    from folkmoot.ports.store import SchemaUnknown, StoreBroken
-    from folkmoot.ports.transfer import StoreSealed
-    from folkmoot.telemetry.logs import configure
-
-    configure(level=settings.log_level, as_json=settings.log_json or as_json)
 
     def ready(url: str) -> None:
         typer.echo(json.dumps({"ready": url}) if as_json else _welcome(url, settings))
@@ -70,8 +62,44 @@ def _serve(settings: "Settings", reread: "Callable[[], Settings]", *, as_json: b
         stop = asyncio.Event()
         if stop_with_stdin:
             _stop_with_stdin(stop)
-        await run(settings, on_ready=ready, stop=stop, reread=reread)
+        if workers:
+            await _on_workers(workers, settings, flags, config, stop, ready)
+        else:
+            from folkmoot.node.lifecycle import serve as run
 
+            await run(settings, on_ready=ready, stop=stop, reread=reread)
+
+    _serve(settings, work, as_json=as_json)
+
+
+async def _on_workers(
+    count: int,
+    settings: "Settings",
+    flags: dict[str, object],
+    config: Path | None,
+    stop: asyncio.Event,
+    ready: "Callable[[str], None]",
+) -> None:
+    from folkmoot.node.children import ChildFailed
+    from folkmoot.node.workers import Workers
+    from folkmoot.ports.clock import SystemClock
+
+    environment = dict(os.environ) | ({"FOLKMOOT_CONFIG": str(config)} if config is not None else {})
+    try:
+        await Workers(count, settings, flags, SystemClock(), environment).serve(stop, ready)
+    except ChildFailed as error:
+        fail(f"{error}: what it said stands above", NOT_DONE)
+
+
+def _serve(settings: "Settings", work: "Callable[[], Coroutine[object, object, None]]", *, as_json: bool) -> None:
+    from folkmoot.backends.sqlite.store import StoreInUse
+    from folkmoot.gateway.identity import SecretUnsafe
+    from folkmoot.node.config import SettingsError
+    from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.ports.transfer import StoreSealed
+    from folkmoot.telemetry.logs import configure
+
+    configure(level=settings.log_level, as_json=settings.log_json or as_json)
     try:
         _run_on_uvloop(work())
     except (StoreInUse, SchemaUnknown, StoreBroken, StoreSealed, SecretUnsafe) as error:

@@ -286,4 +286,19 @@ def _database(settings: Settings) -> Path:
 
 async def open_bus(settings: Settings) -> AnyBus:
     """The bus that the settings name. Raises SettingsError where it cannot be had."""
-    return MemoryBus()
+    if settings.bus == "memory":
+        return MemoryBus()
+    try:
+        from folkmoot.backends.nats.bus import NatsBus
+        from folkmoot.backends.nats.credentials import BusUnusable
+    except ImportError as error:
+        raise SettingsError("bus: nats needs `pip install folkmoot[nats]`") from error
+    try:
+        return await NatsBus.connect(
+            settings.nats_urls,
+            name="folkmoot " + "+".join(settings.roles),
+            credentials_file=settings.nats_credentials_file,
+            ca_file=settings.nats_ca_file,
+        )
+    except BusUnusable as error:
+        raise SettingsError(str(error)) from error
