@@ -200,6 +200,8 @@ class NatsServer:
                 sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(program()), "-c", str(config),
                 stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
                 env={"PATH": os.environ.get("PATH", ""), "GOMEMLIMIT": str(MEMORY_BYTES_MAX)},
+                # A Ctrl-C is for whoever started it, who stops it after those that it serves.
+                start_new_session=True,
             )  # fmt: skip
         try:
             async with asyncio.timeout(READY_S_MAX):
