@@ -3,6 +3,7 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.gateway import presence as presences
@@ -74,5 +75,28 @@ def test_one_who_gives_up_waiting_leaves_nobody_else_waiting() -> None:
         async with asyncio.timeout(presences.ONLINE_TIMEOUT_S + 3):
             assert await second in (True, False)
         assert owner.heard
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_one_who_comes_back_while_others_are_told_of_is_not_taken_for_gone(again: bool) -> None:
+    async def run() -> None:
+        bus = MemoryBus()
+        owner, presence = Owner(bus), Presence("edge", bus)
+        users = [f"u{number}" for number in range(20)]
+        for user in users:
+            presence.add(user)
+            presence.remove(user)
+        telling = asyncio.create_task(presence.tell_all() if again else presence.tell_gone())
+        while not owner.heard:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        told = {user for online in owner.heard for user in online.gone}
+        late = next(user for user in users if user not in told)
+        presence.add(late)
+        assert await presence.told(late)
+        await telling
+        assert late not in {user for online in owner.heard for user in online.gone}
+        assert {user for online in owner.heard for user in online.gone} == set(users) - {late}
 
     asyncio.run(run())

@@ -205,7 +205,7 @@ class Follower:
                 return await self._reset(wish, view, standing)
             if view is None:
                 return self._nothing(wish)
-        if span.first > wish.position.seq + 1:
+        if _begins_anew(view, span, wish.position.seq):
             return await self._join(view, span)
         return Place(wish.group, wish.position, span.last)
 
@@ -339,7 +339,7 @@ class Follower:
         connection = self._connection
         view = await connection.gateway.store.view(place.group, connection.user)
         span = None if view is None else span_after(view.memberships, place.seq, history_all=view.history_all)
-        if view is not None and span is not None and span.first <= place.seq + 1:
+        if view is not None and span is not None and not _begins_anew(view, span, place.seq):
             place.last = span.last
             return False
         connection.send(ev.Ended(group=place.group, seq=place.seq))
@@ -363,3 +363,12 @@ class Follower:
         self._stirred = asyncio.Event()
         await self._stirred.wait()
         self._stirred = None
+
+
+def _begins_anew(view: GroupView, span: Span, seq: int) -> bool:
+    """Whether `span`, in which someone at `seq` reads on, is a membership that they have not read any of.
+
+    Also where its join is the very next entry, as it is for one who was added again at once: that they are a member,
+    and since when, is told by `joined` and by nothing else. With `history = all` a new membership skips nothing.
+    """
+    return not view.history_all and span.first > seq

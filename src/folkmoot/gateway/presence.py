@@ -58,7 +58,8 @@ class Presence:
             by_partition.setdefault(partition_of(user), ([], []))[1].append(user)
         for partition, (here, left) in by_partition.items():
             for start in range(0, max(len(here), 1), USERS_PER_MESSAGE_MAX):
-                await self._tell(partition, here[start : start + USERS_PER_MESSAGE_MAX], left if start == 0 else [])
+                chunk = here[start : start + USERS_PER_MESSAGE_MAX]
+                await self._tell(partition, self._here(chunk), self._left(left) if start == 0 else [])
 
     async def tell_partitions(self, partitions: Sequence[int]) -> None:
         """Tell who has taken over `partitions` of every user here who belongs there, also where nobody does."""
@@ -71,7 +72,7 @@ class Presence:
             for start in range(0, len(users), USERS_PER_MESSAGE_MAX):
                 last = start + USERS_PER_MESSAGE_MAX >= len(users)
                 chunk = users[start : start + USERS_PER_MESSAGE_MAX]
-                await self._tell(partition, chunk, [], whole=[partition] if last else [])
+                await self._tell(partition, self._here(chunk), [], whole=[partition] if last else [])
         if empty := [partition for partition in partitions if partition not in here]:
             await self._tell(empty[0], [], [], whole=empty)
 
@@ -80,10 +81,19 @@ class Presence:
         gone, self._gone = self._gone, {}
         by_partition: dict[int, list[UserId]] = {}
         for user in gone:
-            if user not in self._counts:
-                by_partition.setdefault(partition_of(user), []).append(user)
+            by_partition.setdefault(partition_of(user), []).append(user)
         for partition, users in by_partition.items():
-            await self._tell(partition, [], users)
+            if left := self._left(users):
+                await self._tell(partition, [], left)
+
+    # Of the moment when it is said: while others were told of, somebody may have come back, and been told of so. To
+    # take that back would leave a user here without a word of the groups that they are added to.
+
+    def _here(self, users: list[UserId]) -> list[UserId]:
+        return [user for user in users if user in self._counts]
+
+    def _left(self, users: list[UserId]) -> list[UserId]:
+        return [user for user in users if user not in self._counts]
 
     async def _tell_of(self, user: UserId) -> bool:
         answered = await self._tell(partition_of(user), [user], [])
