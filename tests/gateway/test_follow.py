@@ -139,6 +139,28 @@ def test_added_again_gets_joined_with_the_number_before_and_nothing_from_between
     an_edge(test)
 
 
+@pytest.mark.parametrize(("away_from", "expected"), [(1, ["2", "ended", "joined", "3"]), (2, ["joined", "3"])])
+def test_added_again_at_once_is_told_so_though_no_number_is_skipped(away_from: int, expected: list[str]) -> None:
+    async def test(edge: Edge) -> None:
+        owner, other = await edge.member(OWNER), await edge.member(OTHER)
+        group = await a_group(owner, OTHER)
+        await heard(other, group, 1)
+        if away_from == 1:
+            other.drop()
+        await owner.asked(group, "member.removed", {"user": OTHER}, "r")
+        if away_from == 2:
+            await heard(other, group, 2)
+            other.drop()
+        position = other.all(ev.EntryEvent)[-1].position
+        await owner.asked(group, "member.added", {"users": [OTHER]}, "a")
+        back = await edge.talker(OTHER)
+        await back.resume({group: position})
+        assert back.story(group) == [*expected, "recovered"]
+        assert [(event.seq, event.join) for event in back.all(ev.JoinedEvent)] == [(2, 3)]
+
+    an_edge(test)
+
+
 def test_the_same_while_online() -> None:
     async def test(edge: Edge) -> None:
         owner, other = await edge.member(OWNER), await edge.member(OTHER)
