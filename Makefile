@@ -53,5 +53,5 @@ $(VENV)/server.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(BIN)/pip pyproject.toml constraints/all.txt
-	$(PIP_INSTALL) -e '.[server,nats,traces,site,dev]'
+	$(PIP_INSTALL) -e '.[server,nats,cassandra,traces,site,dev]'
 	@touch $@ $(VENV)/server.stamp

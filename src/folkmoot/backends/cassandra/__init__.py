@@ -1,0 +1,1 @@
+"""The store on Cassandra: logs by (group, bucket), one conditional batch an append, and projections beside them."""
