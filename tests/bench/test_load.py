@@ -30,12 +30,13 @@ def worked(job: Job, seconds: float) -> Tally:
         load.close()
 
 
-def test_all_that_was_sent_is_delivered_to_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nap_s", [0.0, 0.002])
+def test_all_that_was_sent_is_delivered_to_all(tmp_path: Path, nap_s: float) -> None:
     async def body() -> None:
         async with served(tmp_path) as server:
             secret = (tmp_path / "secret.key").read_text()
             ids = await asyncio.to_thread(create_groups, "127.0.0.1", server.port, secret, count=2, members=3)
-            job = job_at(server, ids, traffic="sends", rate_per_s=40.0, acks_per_s=20.0)
+            job = job_at(server, ids, traffic="sends", rate_per_s=40.0, acks_per_s=20.0, nap_s=nap_s)
             tally = await asyncio.to_thread(worked, job, 0.9)
             assert tally.sent == 40
             assert tally.accepted == 40

@@ -18,6 +18,9 @@ class Job(msgspec.Struct, kw_only=True):
     once. `reads` asks for pages of `page_entries` at places of logs of `log_entries`, forwards and backwards;
     `rest_reads` does it over HTTP.
 
+    With `nap_s` it looks at its sockets that often and sleeps in between, rather than to be woken by each arrival: over
+    loopback the waking is paid by whoever writes, which it would not be over a network.
+
     Whatever waits, a time counts from when the request was meant to be made. `plain`: the other end is the floor.
     """
 
@@ -37,6 +40,7 @@ class Job(msgspec.Struct, kw_only=True):
     page_entries: int = 50
     log_entries: int = 0
     acks_per_s: float = 0.0
+    nap_s: float = 0.0
     seed: int = 1
 
 

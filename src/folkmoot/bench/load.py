@@ -100,6 +100,10 @@ class Load:
 
     def turn(self, wait_s: float, also: int | None = None) -> bool:
         """Take what has come, waiting for the first of it; whether there is something at the descriptor `also`."""
+        if self._job.nap_s > 0 and also is None:
+            # Nobody waits at the sockets meanwhile, so that whoever writes to one need not wake this process.
+            time.sleep(min(self._job.nap_s, max(0.0, wait_s)))
+            wait_s = 0.0
         watched = [self._epoll.fileno()] if also is None else [self._epoll.fileno(), also]
         # epoll waits in whole milliseconds, which would make each request up to one too late; select does not.
         ready, _, _ = select.select(watched, (), (), max(0.0, wait_s))

@@ -23,6 +23,9 @@ SOURCES: Final = 8
 """Addresses of loopback that the load comes from: one has ports for 28,000 sockets to one server."""
 
 SOURCE_FIRST: Final = 11
+NAP_S: Final = 0.000_5
+"""How often the load looks at its sockets in fan-out: times are up to this much longer than they were."""
+
 SETTLE_S: Final = 2.0
 """After the sockets are up and before their memory is read: what connecting left to do is done by then."""
 
@@ -242,6 +245,7 @@ class Bench:
             "page_entries": plan.page_entries,
             "log_entries": plan.log_entries,
             "acks_per_s": 0.0 if isinstance(at, Floor) else plan.acks_per_s,
+            "nap_s": NAP_S if plan.scenario in ("floor", "fanout") else 0.0,
         }
         return msgspec.convert(given | what, Job)
 
