@@ -1,11 +1,16 @@
 """The bus on NATS where things go wrong: killed, paused and overtaken servers, rights, passwords, certificates."""
 
 import asyncio
+import base64
 import contextlib
+import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import nkeys  # type: ignore[import-untyped]
 import pytest
 import trustme
 
@@ -194,7 +199,7 @@ async def _told(gaps: list[NatsBus], bus: NatsBus) -> bool:
 def test_a_client_that_does_not_read_is_cut_off_by_the_server_and_told_of_a_gap(tmp_path: Path) -> None:
     async def run() -> None:
         limits = {"max_pending": 1024 * 1024, "max_payload": 100_000, "write_deadline": "500ms"}
-        async with NatsServer(tmp_path, limits=limits) as server, on(server) as slow, on(server) as other:
+        async with NatsServer(tmp_path, more=limits) as server, on(server) as slow, on(server) as other:
             gaps: list[int] = []
             slow.subscribe("a.1", lambda *_: None, on_gap=lambda: gaps.append(1))
             await heard_through(other, slow, "b.1")
@@ -215,7 +220,7 @@ def test_a_message_larger_than_the_server_takes_is_dropped_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
-        async with NatsServer(tmp_path, limits={"max_payload": 1_000}) as server, on(server) as bus:
+        async with NatsServer(tmp_path, more={"max_payload": 1_000}) as server, on(server) as bus:
             heard: list[bytes] = []
             bus.subscribe("a.1", lambda message, _: heard.append(message))
             bus.publish("a.1", bytes(1_001))
@@ -303,6 +308,67 @@ def test_the_password_in_the_file_is_what_counts(tmp_path: Path, caplog: pytest.
         assert "wr0ng" not in str(wrong.value) + caplog.text
 
     asyncio.run(run())
+
+
+def test_an_nkey_logs_in_by_its_seed(tmp_path: Path) -> None:
+    async def run() -> None:
+        key, stranger = Nkey(nkeys.PREFIX_BYTE_USER), Nkey(nkeys.PREFIX_BYTE_USER)
+        async with NatsServer(tmp_path, users=(NatsUser(nkey=key.public),)) as server:
+            async with on(server, credentials_file=written(tmp_path / "seed", key.seed)) as bus:
+                await heard_through(bus, bus, "a.1")
+                await server.restart()
+                await until(lambda: bus.statistics()["reconnects"] == 1)
+                await heard_through(bus, bus, "a.1")
+            with pytest.raises(BusUnusable, match=r"^nats_credentials_file: NATS refuses"):
+                await NatsBus.connect([server.url], credentials_file=written(tmp_path / "other", stranger.seed))
+
+    asyncio.run(run())
+
+
+def test_a_user_of_an_account_logs_in_by_a_creds_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        operator, account = Nkey(nkeys.PREFIX_BYTE_OPERATOR), Nkey(nkeys.PREFIX_BYTE_ACCOUNT)
+        user = Nkey(nkeys.PREFIX_BYTE_USER)
+        limits = {"conn": -1, "leaf": -1, "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1}
+        trust = {
+            "operator": operator.says(operator, {"type": "operator", "version": 2}),
+            "resolver": "MEMORY",
+            "resolver_preload": {
+                account.public: operator.says(account, {"type": "account", "version": 2, "limits": limits})
+            },
+        }
+        token = account.says(user, {"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "payload": -1})
+        creds = (
+            f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n"
+        )
+        async with NatsServer(tmp_path, more=trust) as server:
+            async with on(server, credentials_file=written(tmp_path / "creds", creds)) as bus:
+                await heard_through(bus, bus, "a.1")
+            with pytest.raises(BusUnusable, match=r"^nats_credentials_file: NATS asks for credentials"):
+                await NatsBus.connect([server.url])
+
+    asyncio.run(run())
+
+
+class Nkey:
+    """A key as `nsc` makes them, and what it says of another."""
+
+    def __init__(self, kind: int) -> None:
+        self.seed = nkeys.encode_seed(os.urandom(32), kind).decode()
+        self._pair = nkeys.from_seed(bytearray(self.seed.encode()))
+        self.public = self._pair.public_key.decode()
+
+    def says(self, subject: "Nkey", claims: dict[str, Any]) -> str:
+        """A signed token as NATS has them."""
+        body = {"jti": "1", "iat": 1, "iss": self.public, "name": "test", "sub": subject.public, "nats": claims}
+        parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, body]
+        text = ".".join(_in_base64(json.dumps(part).encode()) for part in parts)
+        return f"{text}.{_in_base64(self._pair.sign(text.encode()))}"
+
+
+def _in_base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def test_rights_that_do_not_suffice_are_said_at_the_start(tmp_path: Path) -> None:

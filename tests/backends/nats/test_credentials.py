@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import nkeys  # type: ignore[import-untyped]
 import pytest
 
 from folkmoot.backends.nats.credentials import BusUnusable, check_urls, read_credentials, tls_context
+
+JWT = "-----BEGIN NATS USER JWT-----"
+SEED = "-----BEGIN USER NKEY SEED-----"
 
 
 def written(path: Path, text: str | bytes, mode: int = 0o600) -> str:
@@ -24,10 +28,19 @@ def test_a_password_may_have_a_colon_and_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_seed_and_a_creds_file_stay_in_their_file(tmp_path: Path) -> None:
-    seed = written(tmp_path / "seed", "SUNOTREALLYASEED\n")
-    assert read_credentials(seed).options == {"nkeys_seed": seed}
-    creds = written(tmp_path / "creds", "-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n")
-    assert read_credentials(creds).options == {"user_credentials": creds}
+    seed = nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_USER).decode()
+    file = written(tmp_path / "seed", f"{seed}\n")
+    assert read_credentials(file).options == {"nkeys_seed": file}
+    creds = f"{JWT}\nx\n------END NATS USER JWT------\n\n{SEED}\n{seed}\n------END USER NKEY SEED------\n"
+    file = written(tmp_path / "creds", creds)
+    assert read_credentials(file).options == {"user_credentials": file}
+
+
+@pytest.mark.parametrize("text", ["SUSECRET", f"{JWT}\nx\n", f"{JWT}\nx\n{SEED}", f"{JWT}\nx\n{SEED}\nSUSECRET\n"])
+def test_a_seed_that_is_none_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BusUnusable, match=r"^nats_credentials_file: .* no good seed") as refused:
+        read_credentials(written(tmp_path / "c", text))
+    assert "SECRET" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "secret", "secret:\n", ":secret", "user-1:secret\nuser-2:secret\n", b"\xff\xfe"])

@@ -38,7 +38,7 @@ SETTLE_S_MAX: Final = 10.0
 DELAY_S_FIRST: Final = 0.05
 DELAY_S_MAX: Final = 2.0
 CLOSE_S_MAX: Final = 1.0
-TURN_MESSAGES_MAX: Final = 256
+TURN_MESSAGES_MAX: Final = 1_024
 """Written before the loop has a turn."""
 REFUSALS_LOGGED_MAX: Final = 20
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import nkeys  # type: ignore[import-untyped]
+
 FILE_BYTES_MAX: Final = 64 * 1024
 _JWT: Final = "-----BEGIN NATS USER JWT-----"
+_SEED: Final = "-----BEGIN USER NKEY SEED-----"
 
 
 class BusUnusable(Exception):
@@ -31,10 +34,12 @@ def read_credentials(path: str) -> Credentials:
     if not path:
         return Credentials()
     text = _private_text(path)
-    if _JWT in text:
-        return Credentials({"user_credentials": path})
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _JWT in lines:
+        _check_seed(path, lines[lines.index(_SEED) + 1] if _SEED in lines[:-1] else "")
+        return Credentials({"user_credentials": path})
     if len(lines) == 1 and lines[0].startswith("SU") and ":" not in lines[0]:
+        _check_seed(path, lines[0])
         return Credentials({"nkeys_seed": path})
     user, colon, password = lines[0].partition(":") if len(lines) == 1 else ("", "", "")
     if not (user and colon and password):
@@ -69,6 +74,14 @@ def check_urls(urls: tuple[str, ...]) -> None:
             raise BusUnusable("nats_urls: a user or password does not belong there; put it in nats_credentials_file")
         if not good or parts.path.strip("/") or parts.query:
             raise BusUnusable("nats_urls: each must be as nats://host:4222 or tls://host:4222")
+
+
+def _check_seed(path: str, seed: str) -> None:
+    """The library reads it at each connection, where a fault in it would be one of many and no setting's."""
+    try:
+        nkeys.from_seed(bytearray(seed.encode()))
+    except (nkeys.NkeysError, ValueError):
+        raise BusUnusable(f"nats_credentials_file: {path} holds no good seed of a user's nkey") from None
 
 
 def _private_text(path: str) -> str:

@@ -89,6 +89,7 @@ def program() -> Path:
 class NatsServer:
     """One server. Its config and log are in `folder`; started again it has the same ports.
 
+    `more` is settings of NATS by their own names, in place of the ones here.
     `routes` are the cluster ports of the others, where it is one of several. It ends with the thread that started it.
     """
 
@@ -102,7 +103,7 @@ class NatsServer:
         routes: tuple[int, ...] = (),
         users: tuple[NatsUser, ...] = (),
         tls: ServerTls | None = None,
-        limits: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.name = name
@@ -113,7 +114,7 @@ class NatsServer:
         self._routes = routes
         self._users = users
         self._tls = tls
-        self._limits = dict(limits or {})
+        self._more = dict(more or {})
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> "NatsServer":
@@ -257,7 +258,7 @@ class NatsServer:
             config["authorization"] = {"users": [user.as_config() for user in self._users]}
         if self._tls:
             config["tls"] = {"cert_file": str(self._tls.certificate), "key_file": str(self._tls.key)}
-        return config | self._limits
+        return config | self._more
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process
