@@ -37,6 +37,23 @@ def test_many_groups_go_in_more_frames() -> None:
     assert [len(ack.groups) for ack in acks.due(1.0)] == [ACKS_PER_FRAME_MAX, 1]
 
 
+def test_what_the_server_sends_again_is_acknowledged_again_once_a_second() -> None:
+    acks = Acks(window=100)
+    acks.repeat("g", 0.0)
+    assert acks.next_at is None
+    acks.committed("g", 7, 0.0)
+    acks.repeat("g", 0.5)
+    assert acks.due(1.0) == [ev.Ack(groups={"g": 7})]
+    for now_s in (1.1, 1.2):
+        acks.repeat("g", now_s)
+    assert acks.due(1.9) == []
+    assert acks.due(2.1) == [ev.Ack(groups={"g": 7})]
+    assert acks.next_at is None
+    acks.forget("g")
+    acks.repeat("g", 3.0)
+    assert acks.next_at is None
+
+
 def test_after_a_reset_the_numbers_start_anew() -> None:
     acks = Acks(window=10)
     acks.committed("g", 1_000, 0.0)

@@ -276,3 +276,22 @@ def test_an_erased_or_strange_body_changes_nothing_but_the_place() -> None:
     take(places, msgspec.structs.replace(entry(5, kinds.REMOVED), body=msgspec.Raw(b"null")))
     assert places.join_of("g") == 1
     assert places.position_of("g") == "p5"
+
+
+def test_after_a_reset_nobody_asks_for_the_snapshot_that_follows_by_itself() -> None:
+    places = places_at(5)
+    places.reset(ev.Reset(group="g", reason="past"))
+    places.expect("g", 10.0)
+    places.look_for("g", 10.1)
+    places.entry(entry(3), 1, 10.2)
+    assert places.asks == []
+    assert places.is_stuck(10.0 + UNANSWERED_S_MAX)
+    places.snapshot(snapshot(3))
+    assert not places.is_stuck(10.0 + UNANSWERED_S_MAX)
+    assert places.position_of("g") == "p3"
+
+
+def test_an_entry_that_is_had_is_said_to_be() -> None:
+    places = places_at(5)
+    assert [places.entry(entry(seq), 1, 0.0) for seq in (5, 6, 6, 8)] == [True, False, True, False]
+    assert places.duplicates == 2

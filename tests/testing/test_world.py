@@ -22,7 +22,7 @@ def test_so_does_it_where_each_owns_its_share() -> None:
 
 def test_a_killed_process_is_started_again_with_what_is_durable() -> None:
     faults = [
-        Fault(at_s=1.0, kind="kill", target=name, lasts_s=0.5, steps=1)
+        Fault(at_s=0.95, kind="kill", target=name, lasts_s=0.5, steps=1)  # Just before a send, which all take part in.
         for name in ("router-1", "router-2", "delivery-1", "delivery-2", "gateway-1", "gateway-2")
     ]
     run = run_plan(small_plan(faults=tuple(faults)))

@@ -30,6 +30,14 @@ class Acks:
         elif self.next_at is None:
             self.next_at = now_s + TELL_S
 
+    def repeat(self, group: GroupId, now_s: float) -> None:
+        """The server sends what was acknowledged: say within a second that it was, or it waits once a window is out."""
+        told = self._told.get(group)
+        if told is not None and group not in self._waiting:
+            self._waiting[group] = told
+            if self.next_at is None:
+                self.next_at = now_s + TELL_S
+
     def forget(self, group: GroupId) -> None:
         """The group is over, or its numbers are of another log now."""
         self._told.pop(group, None)

@@ -124,7 +124,8 @@ class Core:
             return
         event, waited = self._session.receive(frame)
         if type(event) is ev.EntryEvent:
-            self.places.entry(event, len(frame), self._now_s)
+            if self.places.entry(event, len(frame), self._now_s):
+                self._acks.repeat(event.group, self._now_s)
             if event.kind != kinds.MESSAGE:
                 self.is_stirred = True  # It may be the user's own join, for which sends wait.
             return
@@ -368,6 +369,8 @@ class Core:
     def _on_reset(self, event: ev.Reset) -> None:
         self.places.reset(event)
         self._left(event.group)
+        # A snapshot follows. To ask meanwhile, as for a send of this user, would begin from the join all over again.
+        self.places.expect(event.group, self._now_s)
 
     def _on_ended(self, event: ev.Ended) -> None:
         self.places.ended(event, self._now_s)

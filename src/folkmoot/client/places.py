@@ -103,22 +103,26 @@ class Places:
 
     # Events, in the order in which they come.
 
-    def entry(self, event: ev.EntryEvent, size_bytes: int, now_s: float) -> None:
-        """Take the entry if it is the next of its group, drop it if it is had, ask if there is a gap before it."""
+    def entry(self, event: ev.EntryEvent, size_bytes: int, now_s: float) -> bool:
+        """Take the entry if it is the next of its group, drop it if it is had, ask if there is a gap before it.
+
+        Whether it is had: the server then believes this client to be further back than it is.
+        """
         group, seq = event.group, event.seq
         place = self._places.get(group)
         if place is None:
             self._lacks(group, now_s)
-            return
+            return False
         if seq != place.seq + 1:
             if seq <= place.seq:
                 self.duplicates += 1
-            elif not place.starved:
+                return True
+            if not place.starved:
                 self._lacks(group, now_s)
-            return
+            return False
         if len(self.inbox) >= self._entries_max or self._bytes >= INBOX_BYTES_MAX:
             self._starve(group, place)
-            return
+            return False
         self._bytes += size_bytes
         self.received += 1
         place.seq = seq
@@ -134,6 +138,7 @@ class Places:
             self._learn(place, event)
         else:
             self.inbox.append(Hidden(group, seq, event.position))
+        return False
 
     def joined(self, event: ev.JoinedEvent, now_s: float) -> None:
         """A membership starts: the only place where a position skips."""
@@ -210,6 +215,10 @@ class Places:
         # Its end was said on a connection that broke before it was heard: the application hears it now.
         self.inbox.append(ev.Ended(group=group, seq=place.seq))
         return True
+
+    def expect(self, group: GroupId, now_s: float) -> None:
+        """The server is about to tell of the group: nobody need ask."""
+        self._gaps.setdefault(group, now_s)
 
     def look_for(self, group: GroupId, now_s: float) -> None:
         """Ask for a group that is not known of here, once until there is an answer: the user may be a member of it."""
