@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := constraints/all.txt
 export PIP_BUILD_CONSTRAINT := constraints/all.txt
 
-.PHONY: serve test check quick docs site cluster clean
+.PHONY: serve test check quick soak docs site cluster clean
 
 serve: $(VENV)/server.stamp
 	$(BIN)/folkmoot serve
@@ -26,6 +26,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Fresh seeds of the simulator: `make soak MINUTES=600`. What fails is added to tests/simulation/failed_seeds.txt.
+soak: $(VENV)/dev.stamp
+	$(BIN)/python tools/soak.py $(or $(MINUTES),60)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python tools/reference.py

@@ -55,3 +55,20 @@ def test_a_store_set_back_or_another_log_is_loaded_whole() -> None:
         assert (await refreshed(store, gone)).head.seq == 0
 
     asyncio.run(run())
+
+
+def test_what_is_new_is_not_folded_onto_the_state_of_another_log() -> None:
+    async def run() -> None:
+        disk = Disk()
+        author = Author(CountingStore(disk))
+        await author.make()
+        early = disk.copied()
+        await author.ask(author.a_send("add", kind="member.added", body={"users": ["user-9"]}))
+        ahead = author.state
+        # The store is set back to before the member was added, and written to until it is past what is held.
+        other = Author(CountingStore(early))
+        await other.refresh()
+        await other.say("another", "and more", "and more than was")
+        assert await refreshed(other.store, ahead) == other.state
+
+    asyncio.run(run())

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from folkmoot.checker.stories import Stage, of_stories
+from folkmoot.checker.stories import OF_THE_CLIENT, Stage, of_stories
 from folkmoot.model.entry import CREATED, MESSAGE, Entry, first_break, genesis
 from folkmoot.model.fold import fold
 from folkmoot.model.group import empty_group
@@ -38,8 +38,6 @@ LAWS: Final[dict[str, str]] = {
     "strange": "something happened that never should",
 }
 """Every law, and what it is to break it."""
-
-_OF_THE_CLIENT: Final = frozenset({"no_such_group", "skipped"})
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -142,7 +140,7 @@ def _of_answers(run: Run, stage: Stage) -> Iterator[Violation]:
 def _asked_anew(told: Told, stage: Stage) -> bool:
     """Refused by the client alone, who had never transmitted it; asked for again it is another matter."""
     again = stage.asked[(told.group, told.user, told.send_id)] > 1 or told.who in stage.rolled_back
-    return told.code in _OF_THE_CLIENT and again
+    return told.code in OF_THE_CLIENT and again
 
 
 def _of_order(run: Run, stage: Stage) -> Iterator[Violation]:
@@ -155,12 +153,19 @@ def _of_order(run: Run, stage: Stage) -> Iterator[Violation]:
         if not isinstance(happening, Asked):
             continue
         asked = happening
-        entry = stage.by_key.get((asked.group, asked.user, asked.send_id))
+        key = (asked.group, asked.user, asked.send_id)
+        outbox = (asked.who, backs[asked.who], asked.group)
+        if key in stage.refused_by_client:
+            continue  # It never left, but for an outbox that was set back: then it stands where that brought it.
+        if stage.asked[key] > 1:
+            # An id that is said again, or elsewhere, stands where it stood first; what follows waits for it alone.
+            last.pop(outbox, None)
+            continue
+        entry = stage.by_key.get(key)
         if entry is None or (entry.kind, entry.body) != (asked.kind, asked.body) or at < stage.last_restore:
             continue
-        if stage.asked[(asked.group, asked.user, asked.send_id)] > 1 or asked.kind == CREATED:
-            continue  # Asked for again, or elsewhere, it stands where the first brought it; a group waits for no other.
-        outbox = (asked.who, backs[asked.who], asked.group)
+        if asked.kind == CREATED:
+            continue  # A group that is being made waits for no other.
         seq, name = last.get(outbox, (0, ""))
         if entry.seq < seq:
             yield Violation(

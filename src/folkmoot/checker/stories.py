@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from folkmoot.model.entry import MESSAGE, Entry
-from folkmoot.model.fold import ends_for, fold
+from folkmoot.model.fold import FoldError, ends_for, fold_all
 from folkmoot.model.group import GroupState, empty_group
 from folkmoot.model.membership import Membership, span_of
 from folkmoot.model.position import position_at
@@ -13,6 +14,9 @@ from folkmoot.testing.simulation import Run
 
 ON_THE_WAY_MS_MAX = 20_000
 """How long an answer may be on its way: a gateway asks again for some seconds, a cut holds frames back."""
+
+OF_THE_CLIENT: Final = frozenset({"no_such_group", "skipped"})
+"""Codes with which a client refuses a send that it has never transmitted."""
 
 Broken = tuple[str, str]
 """A law, and how it was broken."""
@@ -29,6 +33,11 @@ class Stage:
         self._stored_before = {(h.group, h.sender, h.send_id) for h in before if isinstance(h, Stored)}
         self.by_key: dict[tuple[str, str, str], Entry] = {
             (group, entry.sender, entry.send_id): entry for group, end in run.ends.items() for entry in end.entries
+        }
+        self.refused_by_client = {
+            (h.group, h.user, h.send_id)
+            for h in run.happenings
+            if isinstance(h, Told) and h.definite and h.code in OF_THE_CLIENT
         }
         # How often a send was asked for, by whichever of its sender's devices.
         self.asked: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -52,12 +61,12 @@ class Stage:
         stays = () if end is None else end.state.memberships.get(user, ())
         return any(seq in span_of(stay, history_all=end is not None and end.state.history_all) for stay in stays)
 
-    def state_at(self, group: str, seq: int) -> GroupState:
-        """The group after its entry `seq`."""
-        state = empty_group(group, 1, 1)
-        for entry in self.run.ends[group].entries[:seq]:
-            state = fold(state, entry)
-        return state
+    def state_at(self, group: str, seq: int) -> GroupState | None:
+        """The group after its entry `seq`; None where the log is broken before it, which is said elsewhere."""
+        try:
+            return fold_all(empty_group(group, 1, 1), self.run.ends[group].entries[:seq])
+        except FoldError:
+            return None
 
 
 def of_stories(stage: Stage) -> Iterator[Broken]:
@@ -145,8 +154,12 @@ class _Reading:
                     yield "position", f"{name}: recovered at {item.seq}, being at {self._place}"
             case "ended":
                 entry = self._stage.entry(self._group, item.seq)
-                if not void and (entry is None or not ends_for(entry, item.user)):
+                # A store that was set back to before a membership knows of none that could have ended.
+                undone = bool(self._stage.run.restores) and not self._sees(item, item.seq)
+                if not void and not undone and (entry is None or not ends_for(entry, item.user)):
                     yield "ended", f"{name} was told that it ended with {item.seq}"
+                if self._stage.run.restores:
+                    self._had = 0  # Its numbers may be given anew.
                 self._place = None
             case "reset":
                 if at < min((restored for restored, _ in self._stage.run.restores), default=at + 1):
@@ -173,6 +186,8 @@ class _Reading:
             yield "snapshot", f"{name} is past the log"
             return
         state = self._stage.state_at(self._group, item.seq)
+        if state is None:
+            return
         membership = state.membership(item.user)
         stay = membership or Membership(0, None, "")
         said = (item.name, item.join, item.role, item.members, item.messages)

@@ -233,7 +233,10 @@ class Follower:
         return Place(view.group, view.head.position, None)
 
     def _nothing(self, wish: Wish) -> Place | None:
-        if wish.asked:
+        if wish.position is not None and not wish.named:
+            # It was live here, and the store, set back, knows of no such membership: what the client has is over.
+            self._connection.send(ev.Ended(group=wish.group, seq=wish.position.seq))
+        elif wish.asked:
             self._connection.send(ev.Failed(code="no_such_group", ref=wish.group))
         return None
 

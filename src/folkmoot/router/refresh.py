@@ -2,6 +2,7 @@
 
 import msgspec
 
+from folkmoot.model.entry import follows
 from folkmoot.model.fold import FoldError, fold_all
 from folkmoot.model.group import GroupState
 from folkmoot.model.membership import Span
@@ -22,7 +23,8 @@ async def refreshed(store: Store, state: GroupState) -> GroupState:
         while folded.head.seq < head.seq:
             span = Span(folded.head.seq + 1, head.seq)
             page = await store.read(state.group, span, entries_max=PAGE_ENTRIES, bytes_max=PAGE_BYTES)
-            if not page:
+            if not page or not follows(folded.head.hash, page[0]):
+                # What is held is of a log that the store, set back since, does not have.
                 return await store.state(state.group)
             folded = fold_all(folded, page)
     except FoldError:

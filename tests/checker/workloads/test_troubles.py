@@ -4,13 +4,20 @@ import random
 
 import pytest
 
-from folkmoot.checker.workloads.troubles import ALL, Troubles
+from folkmoot.checker.workloads.troubles import ALL, GUESTS, OWNERS, Troubles
 from folkmoot.testing.faults import MEANING
 
-SAID_OTHERWISE = {"pause client": {"pause"}, "cut client": {"cut", "cut both"}}
+SAID_OTHERWISE = {
+    "pause client": {"pause"},
+    "cut client": {"cut", "cut both"},
+    "kill delivery": {"kill"},
+    "kill gateway": {"kill"},
+    "bus away edge": {"bus away"},
+    "bus away delivery": {"bus away"},
+}
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", dict.fromkeys((*ALL, *OWNERS, *GUESTS)))
 def test_every_kind_can_be_drawn(kind: str) -> None:
     troubles = Troubles(random.Random(1), ["user-1/phone"], 10.0)
     faults = troubles.drawn([kind], 20)

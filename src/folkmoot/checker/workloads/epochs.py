@@ -11,8 +11,6 @@ from folkmoot.checker.workloads.troubles import HEAL_S_MAX, Troubles
 from folkmoot.testing.plan import Fault, Person, Plan, Step
 
 GROUPS = ("one", "two")
-READY_S = 2.0
-"""By then all groups are made: a store from before that is another matter."""
 
 
 def plan_of(seed: int) -> Plan:
@@ -28,19 +26,24 @@ def plan_of(seed: int) -> Plan:
         )
         for group in groups
     ]
-    later = said(draw, people, groups, count=draw.randint(20, 40), lasts_s=lasts_s)
-    steps += [step for step in later if step.at_s > READY_S / 2]
+    steps += said(draw, people, groups, count=draw.randint(20, 40), lasts_s=lasts_s)
+    guest = Person(user="user-9")
+    people.append(guest)
+    # Someone is added in the middle: the earlier state may be one from before.
+    added_s = round(draw.uniform(0.5, lasts_s), 3)
+    add = Step(at_s=added_s, who=people[0].machine, what="add", group=groups[0], send_id="add", users=(guest.user,))
+    steps.append(add)
     faults = []
     for _ in range(draw.randint(1, 2)):
-        back_s = round(draw.uniform(0.2, 4.0), 3)
-        at_s = round(draw.uniform(READY_S + back_s, lasts_s), 3)
+        at_s = round(draw.uniform(1.0, lasts_s), 3)
+        back_s = round(draw.uniform(0.2, min(4.0, at_s)), 3)
         raised = draw.choice(("raised", ""))
         faults.append(Fault(at_s=at_s, kind="restore", other=raised, lasts_s=back_s))
     troubles = Troubles(draw, [person.machine for person in people], lasts_s)
     drawn = troubles.drawn(
         ("crash", "break", "kill", "pause", "slow", "cut client", "lose entries"), draw.randint(0, 5)
     )
-    faults += [fault for fault in drawn if fault.at_s > READY_S]
+    faults += drawn
     return Plan(
         workload="epochs",
         seed=seed,

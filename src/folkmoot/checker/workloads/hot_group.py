@@ -6,7 +6,7 @@ Batches, conflicts, writes of which nobody knows, full buckets: each send has on
 import random
 
 from folkmoot.checker.workloads.troubles import COPIES, HEAL_S_MAX, STORE, Troubles
-from folkmoot.testing.plan import Person, Plan, Step
+from folkmoot.testing.plan import Fault, Person, Plan, Step
 
 GROUP = "hot"
 
@@ -21,6 +21,7 @@ def plan_of(seed: int) -> Plan:
     lasts_s = draw.uniform(3, 8)
     create = Step(at_s=0.0, who=people[0].machine, what="create", group=GROUP, send_id="make", users=tuple(users[1:]))
     steps = [create]
+    skipped = draw.choice((0.1, 0.5))
     bursts = [round(draw.uniform(0.2, lasts_s), 2) for _ in range(draw.randint(2, 6))]
     for number in range(draw.randint(30, 70)):
         person = draw.choice(people)
@@ -28,10 +29,16 @@ def plan_of(seed: int) -> Plan:
         steps.append(
             Step(at_s=at_s, who=person.machine, what="say", group=GROUP, send_id=f"s{number}", text=f"{number}")
         )
-        if draw.random() < 0.12:
+        if draw.random() < 0.15:
+            # The same again much later, as an outbox from a backup would say it.
+            again_s = round(draw.uniform(at_s, lasts_s), 2)
+            steps.append(
+                Step(at_s=again_s, who=person.machine, what="say", group=GROUP, send_id=f"s{number}", text=f"{number}")
+            )
+        if draw.random() < skipped:
             steps.append(
                 Step(
-                    at_s=at_s + draw.choice((0.0, 0.01)),
+                    at_s=at_s + draw.choice((0.0, 0.005, 0.01, 0.05)),
                     who=person.machine,
                     what="skip",
                     group=GROUP,
@@ -40,6 +47,12 @@ def plan_of(seed: int) -> Plan:
             )
     troubles = Troubles(draw, [person.machine for person in people], lasts_s)
     faults = troubles.drawn((*STORE, "store full"), draw.randint(1, 6))
+    if draw.random() < 0.4:
+        # A store and a bus that are slow all along: one router decides while the other has decided already.
+        faults += [
+            Fault(at_s=0.2, kind=kind, lasts_s=lasts_s, rate=draw.choice((0.2, 0.5)))
+            for kind in ("slow", "delay", "reorder")
+        ]
     faults += troubles.drawn((*COPIES, "kill router", "pause router", "crash"), draw.randint(0, 4))
     return Plan(
         workload="hot_group",

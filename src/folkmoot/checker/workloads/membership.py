@@ -7,8 +7,8 @@ the removal; a send made under an earlier membership never appears in a later on
 import random
 
 from folkmoot.checker.workloads.sends import said
-from folkmoot.checker.workloads.troubles import ALL, HEAL_S_MAX, Troubles
-from folkmoot.testing.plan import Person, Plan, Step
+from folkmoot.checker.workloads.troubles import ALL, GUESTS, HEAL_S_MAX, HEAL_S_SOON, Troubles
+from folkmoot.testing.plan import Fault, Person, Plan, Step
 
 GROUP = "circle"
 
@@ -37,15 +37,22 @@ def plan_of(seed: int) -> Plan:
     )
     steps = [create, *_moves(draw, people, count=draw.randint(6, 20), lasts_s=lasts_s, is_open=entry == "open")]
     steps += said(draw, people, [GROUP], count=draw.randint(10, 30), lasts_s=lasts_s)
+    kinds, heal_s_max = draw.choice(((GUESTS, HEAL_S_SOON), (ALL, HEAL_S_MAX), (ALL, HEAL_S_MAX)))
     troubles = Troubles(draw, [person.machine for person in people], lasts_s)
+    faults = troubles.some(kinds, count_max=8) if draw.random() < 0.9 else []
+    for step in steps:
+        if step.what == "add" and step.send_id.startswith("b") and draw.random() < 0.5:
+            # Away while removed and added again: what was between is not for them.
+            at_s = round(max(0.05, step.at_s - draw.uniform(0.1, 1.5)), 3)
+            faults.append(Fault(at_s=at_s, kind="crash", target=f"{step.users[0]}/phone", lasts_s=2.0, steps=1))
     return Plan(
         workload="membership",
         seed=seed,
         people=people,
         steps=sorted(steps, key=lambda step: step.at_s),
-        faults=troubles.some(ALL, count_max=8) if draw.random() < 0.9 else [],
+        faults=sorted(faults, key=lambda fault: fault.at_s),
         lasts_s=lasts_s,
-        heal_s_max=HEAL_S_MAX,
+        heal_s_max=heal_s_max,
         all_own_all=draw.random() < 0.5,
     )
 

@@ -1,13 +1,27 @@
 """Messages in one or two groups whose members stay: each once, in one order, in the order of each outbox.
 
 Clients say things, give some up, say one thing twice under one id, and one id with another body from another device.
-One run in four has only lost and mixed-up copies on the bus, and then everybody has everything within seconds.
+Some runs have only lost and mixed-up copies on the bus, or only owners that go and come back, and then everybody has
+everything within seconds; the others have all that can go wrong.
 """
 
 import random
+from typing import Final
 
-from folkmoot.checker.workloads.troubles import ALL, COPIES, HEAL_S_COPIES, HEAL_S_MAX, Troubles
+from folkmoot.checker.workloads.troubles import (
+    ALL,
+    COPIES,
+    DELIVERIES,
+    HEAL_S_COPIES,
+    HEAL_S_MAX,
+    HEAL_S_SOON,
+    OWNERS,
+    Troubles,
+)
 from folkmoot.testing.plan import Person, Plan, Step
+
+KINDS: Final = ((COPIES, HEAL_S_COPIES), (OWNERS, HEAL_S_SOON), (ALL, HEAL_S_MAX), (ALL, HEAL_S_MAX))
+"""What may go wrong in a run, and how soon it has to be mended."""
 
 
 def plan_of(seed: int) -> Plan:
@@ -35,16 +49,20 @@ def plan_of(seed: int) -> Plan:
         for number, group in enumerate(groups)
     ]
     steps += said(draw, people, groups, count=draw.randint(15, 45), lasts_s=lasts_s)
-    only_copies = draw.random() < 0.25
-    troubles = Troubles(draw, [person.machine for person in people], lasts_s)
+    kinds, heal_s_max = draw.choice(KINDS)
+    troubles = Troubles(draw, [person.machine for person in people], lasts_s, from_s=1.0 if kinds is OWNERS else 0.05)
+    # Where there is only one delivery, nobody pushes while it is gone.
+    deliveries = draw.choice((1, 2)) if kinds is OWNERS else 2
+    faults = [fault for fault in troubles.some(kinds) if deliveries == 2 or fault.target != DELIVERIES[1]]
     return Plan(
         workload="sends",
         seed=seed,
         people=people,
         steps=steps,
-        faults=troubles.some(COPIES if only_copies else ALL),
+        faults=faults,
+        deliveries=deliveries,
         lasts_s=lasts_s,
-        heal_s_max=HEAL_S_COPIES if only_copies else HEAL_S_MAX,
+        heal_s_max=heal_s_max,
         all_own_all=draw.random() < 0.5,
     )
 

@@ -6,7 +6,7 @@ where it joins the feed again.
 
 import random
 
-from folkmoot.checker.workloads.troubles import COPIES, HEAL_S_MAX, Troubles
+from folkmoot.checker.workloads.troubles import COPIES, HEAL_S_SOON, Troubles
 from folkmoot.testing.plan import Fault, Person, Plan, Step
 
 GROUP = "loud"
@@ -55,5 +55,5 @@ def plan_of(seed: int) -> Plan:
         steps=sorted(steps, key=lambda step: step.at_s),
         faults=sorted(faults, key=lambda fault: fault.at_s),
         lasts_s=lasts_s,
-        heal_s_max=HEAL_S_MAX,
+        heal_s_max=HEAL_S_SOON,
     )

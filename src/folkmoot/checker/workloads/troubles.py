@@ -19,6 +19,15 @@ SERVERS: Final = ("kill", "pause", "bus away", "cut", "cut both", "lose", "belie
 CLIENTS: Final = ("crash", "break", "not reading", "roll back", "pause client", "cut client")
 ALL: Final = (*COPIES, *STORE, *SERVERS, *CLIENTS, "store full")
 
+OWNERS: Final = ("kill delivery", "kill gateway", "pause", "bus away edge", "bus away delivery")
+"""What a change of owner, or an announcement, mends within seconds, where no router was killed before it published."""
+
+GUESTS: Final = ("double", "reorder", "delay", "crash", "break", "not reading", "pause client")
+"""What leaves hints where they are, so that whoever is added while online is told at once."""
+
+HEAL_S_SOON: Final = 60.0
+"""Once a client has found a dead connection by its silence, and its sends have been tried again."""
+
 HEAL_S_COPIES: Final = 20.0
 """Once messages come again, the heads of the last seconds show what was lost."""
 
@@ -29,7 +38,8 @@ HEAL_S_MAX: Final = 480.0
 class Troubles:
     """Draws faults for a run of `lasts_s` seconds with these machines."""
 
-    def __init__(self, draw: random.Random, machines: Sequence[str], lasts_s: float) -> None:
+    def __init__(self, draw: random.Random, machines: Sequence[str], lasts_s: float, *, from_s: float = 0.05) -> None:
+        self._from_s = from_s
         self._draw = draw
         self._machines = machines
         self._lasts_s = lasts_s
@@ -46,7 +56,7 @@ class Troubles:
 
     def _one(self, kind: str) -> Fault:
         draw = self._draw
-        at_s = round(draw.uniform(0.05, self._lasts_s), 3)
+        at_s = round(draw.uniform(self._from_s, self._lasts_s), 3)
         lasts_s = round(min(draw.choice((0.2, 1.0, 3.0, 8.0)) * draw.uniform(0.5, 1.5), 10.0), 3)
         steps = draw.choice((1, 1, draw.randint(1, 60)))
         make = _MADE.get(kind)
@@ -57,7 +67,7 @@ class Troubles:
 
     def _node(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
         kind, _, role = kind.partition(" ")
-        nodes = {"gateway": GATEWAYS, "router": ROUTERS}.get(role, NODES)
+        nodes = {"gateway": GATEWAYS, "router": ROUTERS, "delivery": DELIVERIES}.get(role, NODES)
         return Fault(at_s=at_s, kind=kind, target=self._draw.choice(nodes), lasts_s=lasts_s, steps=steps)
 
     def _machine(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
@@ -67,7 +77,8 @@ class Troubles:
         return Fault(at_s=at_s, kind=kind, target=target, other=other, lasts_s=lasts_s, steps=steps)
 
     def _node_or_all(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
-        target = self._draw.choice((*NODES, ""))
+        kind, _, role = kind.rpartition(" ") if kind.endswith((" edge", " delivery")) else (kind, "", "")
+        target = self._draw.choice({"edge": GATEWAYS, "delivery": DELIVERIES}.get(role, (*NODES, "")))
         return Fault(at_s=at_s, kind=kind, target=target, lasts_s=lasts_s)
 
     def _pair(self, kind: str, at_s: float, lasts_s: float, steps: int) -> Fault:
@@ -99,7 +110,10 @@ _MADE: Final[dict[str, _Make]] = {
     "pause gateway": Troubles._node,
     "kill router": Troubles._node,
     "pause router": Troubles._node,
+    "kill delivery": Troubles._node,
     "bus away": Troubles._node_or_all,
+    "bus away edge": Troubles._node_or_all,
+    "bus away delivery": Troubles._node_or_all,
     "store away": Troubles._node_or_all,
     "store full": Troubles._node_or_all,
     "cut": Troubles._pair,
