@@ -18,6 +18,7 @@ from folkmoot.backends.nats.bus import CUT_MESSAGES_MAX, NatsBus
 from folkmoot.backends.nats.credentials import BusUnusable
 from folkmoot.backends.nats.server import NatsServer, NatsUser, ServerTls, servers
 from folkmoot.ports.bus import Handler, NoAnswer, Reply
+from folkmoot.ports.clock import SystemChance
 
 WAIT_S_MAX = 20.0
 
@@ -282,6 +283,29 @@ def test_two_installations_on_one_nats_do_not_hear_one_another(tmp_path: Path) -
             await other.close()
 
     asyncio.run(run())
+
+
+def test_a_server_that_cuts_each_connection_off_is_not_stormed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with NatsServer(tmp_path) as server:
+            bus = await NatsBus.connect([server.url], chance=_Late())
+            begun_s = time.monotonic()
+            for cuts in range(1, 7):
+                assert bus._link is not None
+                await bus._link.write([b"NONSENSE\r\n"])
+                await until(lambda cuts=cuts: bus.statistics()["reconnects"] == cuts)  # type: ignore[misc]
+            # 0.05, 0.1, 0.2, 0.4, 0.8 and 1.6 s.
+            assert time.monotonic() - begun_s > 3
+            await bus.close()
+
+    asyncio.run(run())
+
+
+class _Late(SystemChance):
+    """Draws nearly the whole of every pause."""
+
+    def draw(self) -> float:
+        return 0.999
 
 
 def test_nobody_at_the_address_is_an_error_that_names_the_setting(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ CONNECT_S_MAX: Final = 10.0
 SETTLE_S_MAX: Final = 10.0
 DELAY_S_FIRST: Final = 0.05
 DELAY_S_MAX: Final = 2.0
+STEADY_S_MIN: Final = 5.0
+"""A connection that held for less does not begin the pauses anew: a server that always cuts us off is not stormed."""
 CLOSE_S_MAX: Final = 1.0
 TURN_MESSAGES_MAX: Final = 1_024
 """Written before the loop has a turn."""
@@ -348,20 +350,20 @@ class NatsBus:
 
     async def _keep(self, link: Link) -> None:
         """Hold a connection for as long as there is a bus: a lost one is cut off, and another made."""
-        try:
-            while True:
-                try:
-                    await self._serve(link)
-                finally:
-                    self._cut()
-                    await link.end()
-                _log.warning("bus cut", extra={"fault": str(link.last_fault or "no answer")})
-                link = await self._reopen()
-                self.reconnects += 1
-                self._take(link)
-        except Exception:
-            _log.exception("bus failed")
-            raise
+        attempts = 0
+        while True:
+            since_s = self._loop.time()
+            try:
+                await self._serve(link)
+            finally:
+                self._cut()
+                await link.end()
+            _log.warning("bus cut", extra={"fault": str(link.last_fault or "no answer")})
+            if self._loop.time() - since_s > STEADY_S_MIN:
+                attempts = 0
+            link, attempts = await self._reopen(attempts)
+            self.reconnects += 1
+            self._take(link)
 
     def _take(self, link: Link) -> None:
         """From now on things go by this connection: first what is subscribed, then what waits and is not too old."""
@@ -398,17 +400,19 @@ class NatsBus:
         self._outbox = deque(kept)
         self._outbox_bytes = sum(len(message) for _, message, _ in kept)
 
-    async def _reopen(self) -> Link:
-        for attempt in itertools.count():
-            await asyncio.sleep(self._delay_s(attempt))
+    async def _reopen(self, attempts: int) -> tuple[Link, int]:
+        """A new connection, and the attempts with this one: the pause before each grows with them."""
+        while True:
+            await asyncio.sleep(self._delay_s(attempts))
+            attempts += 1
             try:
-                link = await self._open(attempt)
-            except (Error, OSError, TimeoutError) as fault:
-                _log.warning("no bus yet", extra={"attempt": attempt, "fault": str(fault) or type(fault).__name__})
+                link = await self._open(attempts)
+            except Exception as fault:
+                # Whatever it is: a file of credentials may be half written at this moment.
+                _log.warning("no bus yet", extra={"attempt": attempts, "fault": str(fault) or type(fault).__name__})
                 continue
-            _log.info("bus back", extra={"attempt": attempt})
-            return link
-        raise AssertionError
+            _log.info("bus back", extra={"attempt": attempts})
+            return link, attempts
 
     def _delay_s(self, attempt: int) -> float:
         """Uniform between nothing and a ceiling that doubles each time around the servers, up to a bound."""
@@ -427,7 +431,7 @@ class NatsBus:
                 for item in taken:
                     if isinstance(item, asyncio.Event):
                         item.set()
-        except OSError as fault:
+        except Exception as fault:
             link.last_fault = fault
             link.lost.set()
 

@@ -104,7 +104,11 @@ class Link(Client):
         Past the library's own buffer: waiting for that swallows cancellation, so nobody gets away from a paused server.
         """
         assert self._transport is not None
-        self._transport.writelines(commands)
+        try:
+            self._transport.writelines(commands)
+        except RuntimeError as fault:
+            # What uvloop says of a connection that is closed.
+            raise ConnectionResetError(str(fault)) from None
         await self._transport.drain()  # type: ignore[no-untyped-call]
 
     async def settle(self, timeout_s: float) -> None:
@@ -122,7 +126,7 @@ class Link(Client):
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
-        with contextlib.suppress(Error, OSError, TimeoutError):
+        with contextlib.suppress(Error, OSError, TimeoutError, RuntimeError):
             async with asyncio.timeout(CLOSE_S_MAX):
                 await self.close()
 
