@@ -12,8 +12,8 @@ from folkmoot.testing.cassandra_harness import emptied, parse_node, settings_of
 
 @pytest.fixture
 def keyspace(request: pytest.FixtureRequest) -> Callable[[int], CassandraSettings]:
-    """An empty keyspace with buckets of a size, on the node that `FOLKMOOT_TEST_CASSANDRA` names, or one of ours."""
-    given = os.environ.get("FOLKMOOT_TEST_CASSANDRA")
+    """An empty keyspace with buckets of a size, on the node that `CASSANDRA_FOR_TESTS` names, or one of ours."""
+    given = os.environ.get("CASSANDRA_FOR_TESTS")
     if given:
         address, port, user, password = parse_node(given)
     else:

@@ -95,7 +95,7 @@ def _serve(settings: "Settings", work: "Callable[[], Coroutine[object, object, N
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.gateway.identity import SecretUnsafe
     from folkmoot.node.config import SettingsError
-    from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.ports.store import SchemaUnknown, StoreAway, StoreBroken
     from folkmoot.ports.transfer import StoreSealed
     from folkmoot.telemetry.logs import configure
 
@@ -106,6 +106,8 @@ def _serve(settings: "Settings", work: "Callable[[], Coroutine[object, object, N
         fail(f"{settings.data_dir}: {error}", NOT_DONE)
     except SettingsError as error:
         fail(str(error), WRONG_USE)
+    except StoreAway as error:
+        fail(str(error), NOT_DONE)
     except OSError as error:
         fail(f"cannot serve on {settings.host}:{settings.port} from {settings.data_dir}: {error}", NOT_DONE)
 

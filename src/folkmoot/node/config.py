@@ -75,6 +75,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _reason("Who this process is to NATS: a file that only its owner can read.")
     ] = ""
     nats_ca_file: Annotated[str, _reason("A PEM file with the authority of NATS' certificates.")] = ""
+    store: Annotated[
+        str,
+        _reason(
+            "Where logs are: `sqlite`, a file of this machine, or `cassandra`, for several.",
+            pattern="^(sqlite|cassandra)$",
+        ),
+    ] = "sqlite"
+    cassandra_hosts: Annotated[
+        tuple[str, ...], _reason("Nodes of the home data centre that are asked first for the others.")
+    ] = ("127.0.0.1",)
+    cassandra_port: Annotated[int, _reason("Where all of them speak CQL.", ge=1, le=65_535)] = 9_042
+    cassandra_keyspace: Annotated[str, _reason("What `folkmoot migrate` makes, and all of it is in.", min_length=1)] = (
+        "folkmoot"
+    )
+    cassandra_datacenter: Annotated[
+        str, _reason("The home: all order is made there. A router of another one refuses to start.", min_length=1)
+    ] = "datacenter1"
+    cassandra_replication: Annotated[
+        int, _reason("Copies of each row when `migrate` makes the keyspace: with 3, one node may be gone.", ge=1)
+    ] = 3
+    cassandra_user: Annotated[str, _reason("Who this process is to Cassandra; empty: nobody is asked.")] = ""
+    cassandra_password_file: Annotated[str, _reason("A file with the password, that only its owner can read.")] = ""
+    cassandra_ca_file: Annotated[
+        str, _reason("A PEM file with the authority of Cassandra's certificates: TLS is spoken.")
+    ] = ""
+    bucket_size: Annotated[
+        int, _reason("Entries of a group in one partition of Cassandra; stands in the schema for good.", ge=2)
+    ] = 1_000
     reuse_port: Annotated[
         bool, _reason("Share the port with other processes of this machine: each takes some of the connections.")
     ] = False

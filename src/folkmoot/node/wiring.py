@@ -24,12 +24,16 @@ from folkmoot.node.config import Settings, SettingsError
 from folkmoot.node.copy import Side
 from folkmoot.node.dealing import Dealing
 from folkmoot.node.peers import Peers
+from folkmoot.ports.accounts import Accounts
 from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Chance, Clock
+from folkmoot.ports.store import SchemaUnknown, Store
 from folkmoot.ports.traces import Tracer
 from folkmoot.router.service import FailPoint, Router, RouterSettings
 
 if TYPE_CHECKING:
+    from folkmoot.backends.cassandra.driver import CassandraSettings
+    from folkmoot.backends.cassandra.migrate import Schema
     from folkmoot.telemetry.traces import OpenTelemetry
 
 DATABASE = "folkmoot.db"
@@ -44,10 +48,21 @@ class AnyBus(Bus, Protocol):
     def statistics(self) -> dict[str, int]: ...
 
 
+class AnyStore(Store, Protocol):
+    """A store with accounts in it, that says how it does."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    def statistics(self) -> dict[str, int]: ...
+
+    def histograms(self) -> dict[str, Histogram]: ...
+
+
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one process that does not listen on a port."""
 
-    store: SqliteStore
+    store: AnyStore
     bus: AnyBus
     router: Router | None
     delivery: Delivery | None
@@ -104,11 +119,16 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         self.gateway.apply(gateway_settings(settings))
         self.signers.reload()
 
+    @property
+    def store_kind(self) -> str:
+        """Under which name the figures of the store stand: other stores count other things."""
+        return "store" if isinstance(self.store, SqliteStore) else "cassandra"
+
     def statistics(self) -> Mapping[str, Mapping[str, int | Histogram]]:
         """Of the roles that this process has, of its bus and of its store."""
         figures: dict[str, Mapping[str, int | Histogram]] = {
             "bus": self.bus.statistics(),
-            "store": {**self.store.statistics(), **self.store.histograms()},
+            self.store_kind: {**self.store.statistics(), **self.store.histograms()},
         }
         if self.is_gateway:
             figures["gateway"] = {**self.gateway.statistics(), **self.gateway.histograms()}
@@ -121,11 +141,14 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         return figures
 
 
-async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -> SqliteStore:
-    """The store in the data directory: whoever routes writes it, others send their few writes there.
+async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -> AnyStore:
+    """The store that the settings name. In a file, whoever routes writes it, and others send their few writes there.
 
-    Raises SchemaUnknown, or OSError where it cannot be written, or is not there yet.
+    Raises SchemaUnknown, or OSError where it cannot be written, or is not there yet; with Cassandra SettingsError where
+    a setting does not fit it, and StoreAway where it does not answer.
     """
+    if settings.store == "cassandra":
+        return await _open_cassandra(settings)
     if "router" not in settings.roles and bus is not None:
         return await open_shared(_database(settings), bus, clock=clock, readers=settings.sqlite_readers)
     return await SqliteStore.open(
@@ -135,6 +158,53 @@ async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -
         wal_bytes_max=settings.sqlite_wal_bytes_max,
         reserve_bytes=settings.sqlite_reserve_bytes,
     )
+
+
+async def migrate(settings: Settings, *, epoch: int | None = None) -> "Schema":
+    """Make or bring forward what Cassandra holds. Raises SettingsError, StoreAway or StoreUnknown."""
+    asked = cassandra_settings(settings)
+    from folkmoot.backends.cassandra import migrate as schemas
+
+    try:
+        return await schemas.migrate(asked, epoch=schemas.EPOCH_FIRST if epoch is None else epoch)
+    except SchemaUnknown as error:
+        raise SettingsError(str(error)) from error
+
+
+async def _open_cassandra(settings: Settings) -> AnyStore:
+    asked = cassandra_settings(settings)
+    from folkmoot.backends.cassandra.store import CassandraStore
+
+    try:
+        return await CassandraStore.open(asked)
+    except SchemaUnknown as error:
+        raise SettingsError(str(error)) from error
+
+
+def cassandra_settings(settings: Settings) -> "CassandraSettings":
+    """Where Cassandra is and who this process is there. Raises SettingsError."""
+    try:
+        from folkmoot.backends.cassandra.driver import CassandraSettings
+    except ImportError as error:
+        raise SettingsError("store: cassandra needs `pip install folkmoot[server,cassandra]`") from error
+    return CassandraSettings(
+        hosts=settings.cassandra_hosts,
+        port=settings.cassandra_port,
+        keyspace=settings.cassandra_keyspace,
+        datacenter=settings.cassandra_datacenter,
+        replication=settings.cassandra_replication,
+        user=settings.cassandra_user,
+        password=_text_of("cassandra_password_file", settings.cassandra_password_file).strip(),
+        ca_pem=_text_of("cassandra_ca_file", settings.cassandra_ca_file),
+        bucket_size=settings.bucket_size,
+    )
+
+
+def _text_of(name: str, file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8") if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: {file} cannot be read: {error}") from error
 
 
 async def open_to_copy(settings: Settings, clock: Clock, name: str, *, is_there: bool) -> Side:
@@ -150,7 +220,7 @@ async def open_to_copy(settings: Settings, clock: Clock, name: str, *, is_there:
 
 def build_roles(
     settings: Settings,
-    store: SqliteStore,
+    store: AnyStore,
     bus: AnyBus,
     clock: Clock,
     chance: Chance,
@@ -184,7 +254,8 @@ def build_roles(
     if settings.bus != "memory":
         dealing = Dealing(chance.token(8).hex(), gateway if is_gateway else None, router, delivery)
         peers = Peers(bus, clock, dealing.own(), on_view=dealing.see, on_paused=dealing.paused)
-        writes = WritesOfOthers(bus, store) if router is not None else None
+        # Only a file has one writer: with Cassandra everybody writes.
+        writes = WritesOfOthers(bus, store) if router is not None and isinstance(store, SqliteStore) else None
     return Roles(
         store=store,
         bus=bus,

@@ -114,6 +114,17 @@ MEASURES: Final = (
     Measure("store", "wal_bytes", "gauge", "length of the write-ahead log"),
     Measure("store", "checkpoints", "counter", "times the write-ahead log was copied into the file"),
     Measure("store", "checkpoint_failures", "counter", "times the log could not be copied into the file"),
+    Measure("cassandra", "requests", "counter", "requests sent to Cassandra"),
+    Measure("cassandra", "waiting", "gauge", "requests under way or waiting for that"),
+    Measure("cassandra", "in_flight_max", "gauge", "how many are under way at once: others wait"),
+    Measure("cassandra", "reads_shared", "counter", "reads answered by one that somebody else asked for"),
+    Measure("cassandra", "refused", "counter", "requests turned away because too many wait"),
+    Measure("cassandra", "unknown", "counter", "requests of which Cassandra did not say what became of them"),
+    Measure("cassandra", "settled", "counter", "appends without an answer that were found to have happened"),
+    Measure("cassandra", "buckets_opened", "counter", "buckets opened"),
+    Measure("cassandra", "projections_behind", "counter", "appends whose projections could not be written after them"),
+    Measure("cassandra", "projections_brought_on", "counter", "times a log was folded to bring its projections on"),
+    Measure("cassandra", "gaps_repaired", "counter", "reads done again for entries that a replica had yet to get"),
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from folkmoot.backends.cassandra.driver import CassandraSettings, SettingWrong
 from folkmoot.backends.cassandra.store import CassandraStore
 from folkmoot.ports.store import StoreAway
+from folkmoot.telemetry.metrics import MEASURES
 from folkmoot.testing.cassandra_harness import CassandraHarness
 from folkmoot.testing.store_suite import Author
 
@@ -32,6 +33,8 @@ def test_what_it_does_is_counted(keyspace: Keyspace) -> None:
         await author.make()
         await author.say(*"abcdefghijklmnop")
         after = store.statistics()
+        assert set(after) == {measure.name for measure in MEASURES if measure.role == "cassandra"}
+        assert store.histograms() == {}
         assert after["buckets_opened"] - before["buckets_opened"] == 3
         assert after["requests"] > before["requests"]
         assert (after["waiting"], after["unknown"], after["refused"], after["projections_behind"]) == (0, 0, 0, 0)
