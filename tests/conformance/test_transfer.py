@@ -12,17 +12,13 @@ from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.backends.memory.transfer import MemoryTransfer
 from folkmoot.backends.sqlite.store import SqliteStore
-from folkmoot.model.send import SKIP
 from folkmoot.node.copy import Copied, Side, copy_store
-from folkmoot.ports.accounts import ApiKey, Profile
 from folkmoot.ports.clock import SystemClock
-from folkmoot.ports.store import MovedPointer, Write
 from folkmoot.ports.transfer import Custody, StoreOccupied, StoreSealed
-from folkmoot.testing.store_suite import OTHER, OWNER, Author
+from folkmoot.testing.store_suite import OTHER, Author
+from folkmoot.testing.whole_store import SENT, fill
 
 BACKENDS = ("memory", "memory in buckets of 8", "sqlite")
-SENT = 600
-"""In the longest log: several pages."""
 
 
 class Places:
@@ -51,43 +47,13 @@ class Places:
             return await copy_store(source, target, SystemClock(), new_copy=copy)
 
 
-async def fill(side: Side) -> None:
-    """Groups of all sorts, refusals, pointers, users and keys."""
-    for name, sent in (("long", SENT), ("short", 3)):
-        author = Author(side.store, name)
-        await author.make(OTHER, "user-3")
-        for first in range(0, sent, 50):
-            await author.say(*(f"m{n}" for n in range(first, min(sent, first + 50))), sender=OTHER)
-        await author.ask(author.a_send("refused", kind=SKIP, body={}))
-        await author.ask(author.a_send("bye", kind="member.left", body={}, sender="user-3"))
-        await author.say("the last")
-        await side.store.move_pointers([MovedPointer(author.group, "user-3", 1, 2)])
-    state = await side.store.state("gneverseen")
-    refusals = {(OWNER, "no"): "forbidden"}
-    await side.store.append(
-        Write(group=state.group, expected=state.head, entries=(), refusals=refusals, after=state, memberships=())
-    )
-    accounts = side.accounts
-    await accounts.put_profile(Profile(user="user-4", name="Four", changed_ms=7))
-    await accounts.sign_out(OWNER, "phone", at_ms=9)
-    await accounts.sign_out(OWNER, "", at_ms=5)
-    await accounts.set_active(OTHER, False, at_ms=6)
-    for n, revoked_ms in enumerate((None, 8)):
-        key = ApiKey(
-            id=f"k{n}", name="n", secret_hash=b"h", scopes=("read",), requests_per_s=1.5, created_ms=2, revoked_ms=None
-        )
-        await accounts.put_key(key)
-        if revoked_ms is not None:
-            await accounts.revoke_key(key.id, at_ms=revoked_ms)
-
-
 @pytest.mark.parametrize("target", BACKENDS)
 @pytest.mark.parametrize("source", BACKENDS)
 def test_all_that_a_store_holds_comes_into_any_other_and_back(source: str, target: str, tmp_path: Path) -> None:
     async def run() -> None:
         places = Places(tmp_path)
         async with places.opened(source, "one") as side:
-            await fill(side)
+            await fill(side.store, side.accounts)
         copied = await places.copied((source, target), ("one", "two"))
         assert (copied.groups, copied.entries, copied.refusals) == (3, SENT + 3 + 2 * 3, 3)
         assert (copied.pointers, copied.users, copied.keys, copied.epoch) == (6, 3, 2, 1)
@@ -129,7 +95,7 @@ def test_a_store_is_claimed_while_empty_and_by_one_copy(backend: str, tmp_path: 
                 elif filled == "users":
                     await side.accounts.set_active(OTHER, False, at_ms=1)
                 else:
-                    await fill(side)
+                    await fill(side.store, side.accounts)
                 with pytest.raises(StoreOccupied):
                     await side.transfer.claim(other, 8)
                 assert await side.store.epoch() == 1
@@ -160,7 +126,7 @@ def test_pages_show_every_row_once_whatever_their_size(backend: str, tmp_path: P
     async def run() -> None:
         places = Places(tmp_path)
         async with places.opened(backend, "one") as side:
-            await fill(side)
+            await fill(side.store, side.accounts)
             found = []
             for rows_max in (1, 2, 100):
                 rows: list[list[object]] = []

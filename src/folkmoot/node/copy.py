@@ -156,12 +156,12 @@ class _Copying:
         async def once(group: GroupId) -> None:
             store = self._target.store
             there = await store.outcomes(group, codes)
-            lacking = {key: code for key, code in codes.items() if key not in there}
-            if lacking:
-                state = await store.state(group)
-                await store.append(
-                    Write(group=group, expected=state.head, entries=(), refusals=lacking, after=state, memberships=())
+            state = await store.state(group)
+            for some in _in_parts([(key, code) for key, code in codes.items() if key not in there]):
+                write = Write(
+                    group=group, expected=state.head, entries=(), refusals=dict(some), after=state, memberships=()
                 )
+                state = msgspec.structs.replace(state, head=await store.append(write))
 
         await self._until_taken(group, once)
 
@@ -211,9 +211,13 @@ class _Comparing:
         async for refusals in _pages(transfer.refusals):
             copied.refusals += len(refusals)
             for group, of_it in itertools.groupby(refusals, key=lambda refusal: refusal.group):
-                await self._outcomes(group, {refusal.key: Refused(refusal.code) for refusal in of_it})
+                for some in _in_parts(list(of_it)):
+                    await self._outcomes(group, {refusal.key: Refused(refusal.code) for refusal in some})
         async for pointers in _pages(transfer.pointers):
             copied.pointers += len(pointers)
+            await _some_at_once(self._pointer, pointers)
+        # A store need not keep a row where a message says it: so each of either is looked for in both.
+        async for pointers in _pages(self._target.transfer.pointers):
             await _some_at_once(self._pointer, pointers)
         await self._accounts()
         await self._counts()
@@ -257,9 +261,10 @@ class _Comparing:
             raise CopyFailed(f"group {group}: an outcome of the target is not that of the source")
 
     async def _pointer(self, pointer: MovedPointer) -> None:
-        view = await self._target.store.view(pointer.group, pointer.user)
-        if view is not None and view.read != pointer.seq:
-            raise CopyFailed(f"group {pointer.group}: the target has {pointer.user} at {view.read}, not {pointer.seq}")
+        views = [await side.store.view(pointer.group, pointer.user) for side in (self._source, self._target)]
+        ours, theirs = [None if view is None else view.read for view in views]
+        if ours != theirs:
+            raise CopyFailed(f"group {pointer.group}: the target has {pointer.user} at {theirs}, the source at {ours}")
 
     async def _accounts(self) -> None:
         source, target = self._source.accounts, self._target.accounts
@@ -282,7 +287,6 @@ class _Comparing:
         for what, count, pages in (
             ("groups", copied.groups, _pages(transfer.groups)),
             ("refusals", copied.refusals, _pages(transfer.refusals)),
-            ("read pointers", copied.pointers, _pages(transfer.pointers)),
             ("users", copied.users, _by_id(accounts.users, lambda user: user)),
             ("API keys", copied.keys, _by_id(accounts.keys, lambda key: key.id)),
         ):
@@ -306,6 +310,10 @@ def _write_of(state: GroupState, page: Sequence[Entry]) -> Write:
     return Write(
         group=state.group, expected=state.head, entries=page, refusals={}, after=after, memberships=memberships
     )
+
+
+def _in_parts(rows: list[T]) -> list[list[T]]:
+    return [rows[first : first + PAGE_ROWS] for first in range(0, len(rows), PAGE_ROWS)]
 
 
 async def _some_at_once(work: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:

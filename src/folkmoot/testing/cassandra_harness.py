@@ -25,6 +25,7 @@ async def emptied(settings: CassandraSettings) -> CassandraSettings:
         for (table,) in tables:
             if table != "meta" and await driver.run(f"SELECT * FROM {table} LIMIT 1"):
                 await driver.run(f"TRUNCATE {table}")
+        await driver.run("DELETE FROM meta WHERE name = 'custody' IF EXISTS")
     finally:
         await driver.close()
     return settings

@@ -12,6 +12,7 @@ from folkmoot.backends.cassandra.outcomes import Outcomes
 from folkmoot.backends.cassandra.pointers import Pointers
 from folkmoot.backends.cassandra.projections import Projections
 from folkmoot.backends.cassandra.rows import SEQ_END, bounded
+from folkmoot.backends.cassandra.transfer import CassandraTransfer
 from folkmoot.model.entry import Entry, genesis
 from folkmoot.model.group import GroupState, Head
 from folkmoot.model.histogram import Histogram
@@ -36,20 +37,24 @@ class CassandraStore:
             driver, self._log, self._outcomes, self._projections, self._pointers, epoch=epoch, bucket_size=size
         )
         self.accounts = CassandraAccounts(driver)
+        self.transfer = CassandraTransfer(driver, epoch)
 
     @classmethod
-    async def open(cls, settings: CassandraSettings) -> "CassandraStore":
+    async def open(cls, settings: CassandraSettings, *, to_copy: bool = False) -> "CassandraStore":
         """The store in a keyspace that `migrate` made.
 
-        Raises SettingWrong or SchemaUnknown, whose text names the setting, and StoreAway where no node answers.
+        Raises SettingWrong or SchemaUnknown, whose text names the setting, and StoreAway where no node answers;
+        StoreSealed where it must not be served, unless it is opened only `to_copy`.
         """
         driver = await connect(settings, keyspace=settings.keyspace)
         try:
-            schema = await read_schema(driver, settings)
+            store = cls(driver, await read_schema(driver, settings))
+            if not to_copy:
+                (await store.transfer.custody()).check_served()
         except BaseException:
             await driver.close()
             raise
-        return cls(driver, schema)
+        return store
 
     async def epoch(self) -> int:
         self._driver.check()
