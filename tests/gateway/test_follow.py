@@ -372,3 +372,19 @@ def test_of_two_resumes_of_a_group_only_the_last_is_answered() -> None:
         assert other.seqs(group) == [6, 7]
 
     an_edge(test)
+
+
+def test_whoever_is_live_where_the_store_set_back_has_no_membership_is_told_that_it_is_over() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner)
+        await owner.wait(ev.Recovered)
+        feed = edge.gateway.feeds.get(group)
+        assert feed is not None
+        edge.gateway.store = MemoryStore(Disk())
+        feed.end()
+        ended = await owner.wait(ev.Ended)
+        assert (ended.group, ended.seq) == (group, 1)
+        assert owner.count(ev.Failed) == 0
+
+    an_edge(test)
