@@ -8,10 +8,13 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
+
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.checker.child import ChildFailed, ChildServer
 from folkmoot.checker.logs import examine_store
 from folkmoot.client import Client
+from folkmoot.cluster.cassandra_node import CassandraNode
 from folkmoot.gateway.identity import mint, secret_of
 from folkmoot.ports.clock import SystemClock
 from folkmoot.protocol import events as ev
@@ -110,6 +113,61 @@ def test_clients_of_the_old_store_go_on_at_the_new_one_where_they_were(tmp_path:
         back = await command("restore", one, "--data-dir", tmp_path / "back", status=1)
         assert "--unseal" in back
         assert (await command("restore", one, "--data-dir", tmp_path / "back", "--unseal"))["epoch"] > 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.cassandra
+def test_from_one_machine_to_cassandra_and_back_clients_go_on(tmp_path: Path, cassandra_node: CassandraNode) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text(
+        f'store = "cassandra"\ncassandra_hosts = ["{cassandra_node.settings.address}"]\n'
+        f'cassandra_port = {cassandra_node.settings.cql_port}\ncassandra_keyspace = "folkmoot_copied"\n'
+        "cassandra_replication = 1\nbucket_size = 8\n"
+    )
+
+    async def run() -> None:
+        member, other = Member("user-1", tmp_path), Member("user-2", tmp_path)
+        servers = [
+            ChildServer(one),
+            ChildServer(tmp_path / "two", options=["--config", str(cluster)]),
+            ChildServer(three),
+        ]
+        places = [one, cluster, three]
+        secret, group, sent = b"", "", 0
+        for at, server in enumerate(servers):
+            if at:
+                await command("copy", "--from", places[at - 1], "--to", places[at])
+                server.url = servers[0].url
+                server.data_dir.mkdir(exist_ok=True)
+                with (server.data_dir / "secret.key").open("wb") as file:
+                    os.fchmod(file.fileno(), 0o600)
+                    file.write(secret)
+            await server.start()
+            secret = (server.data_dir / "secret.key").read_bytes()
+
+            def token(user: str, folder: Path = server.data_dir) -> str:
+                return mint(secret_of(folder), user, lifetime_s=3_600, now_ms=SystemClock().wall_ms())
+
+            async with (
+                member.connected(server.url, token("user-1")) as client,
+                other.connected(server.url, token("user-2")),
+            ):
+                group = group or await client.create_group("both", members=["user-2"])
+                for number in range(20):
+                    sent = await client.send(group, f"{at} {number}")
+                last = f"{at} 19"
+                await other.until(lambda last=last: other.entries[-1].text == last)  # type: ignore[misc]
+            assert await server.stop() == 0
+        assert sent == 61
+        for each in (member, other):
+            assert each.seen_twice() == []
+            assert each.told(ev.Reset, group) == 0
+        assert [entry.seq for entry in other.of(group)] == list(range(1, sent + 1))
+        assert other.told(ev.Recovered, group) >= 2
+        sealed = await command("copy", "--from", cluster, "--to", tmp_path / "four", status=1)
+        assert f"copied to {three} before" in sealed
 
     asyncio.run(run())
 

@@ -57,14 +57,14 @@ def _copied(source: Path, target: Path, on_progress: "OnProgress") -> "Copied":
     from folkmoot.backends.sqlite.store import StoreInUse
     from folkmoot.node.config import SettingsError
     from folkmoot.node.copy import CopyFailed
-    from folkmoot.ports.store import SchemaUnknown, StoreBroken
+    from folkmoot.ports.store import SchemaUnknown, StoreAway, StoreBroken, StoreUnknown
 
     try:
         ours, theirs = _settings_of(source), _settings_of(target)
         return asyncio.run(_run(ours, theirs, (source, target), on_progress))
     except SettingsError as error:
         fail(str(error), WRONG_USE)
-    except CopyFailed as error:
+    except (CopyFailed, StoreAway, StoreUnknown) as error:
         fail(str(error))
     except StoreInUse as error:
         fail(f"{error}: stop the server that has it, and give two stores")
@@ -84,14 +84,16 @@ async def _run(ours: "Settings", theirs: "Settings", names: tuple[Path, Path], o
 
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as opened:
-        sides = []
-        for settings, name in zip((ours, theirs), names, strict=True):
-            side = await open_to_copy(settings, clock, str(name.absolute()), is_there=settings is ours)
-            opened.push_async_callback(side.store.close)
-            sides.append(side)
+        source = await open_to_copy(ours, clock, str(names[0].absolute()), epoch=None)
+        opened.push_async_callback(source.store.close)
+        epoch = await source.store.epoch()
+        target = await open_to_copy(theirs, clock, str(names[1].absolute()), epoch=epoch)
+        opened.push_async_callback(target.store.close)
         new_copy = SystemChance().token(8).hex()
-        copied = await copy_store(sides[0], sides[1], clock, new_copy=new_copy, on_progress=on_progress)
-        copied.secret = take_secrets(Path(ours.data_dir), Path(theirs.data_dir))
+        copied = await copy_store(source, target, clock, new_copy=new_copy, on_progress=on_progress)
+        # Those of a cluster have the secret from whoever runs it.
+        if (ours.store, theirs.store) == ("sqlite", "sqlite"):
+            copied.secret = take_secrets(Path(ours.data_dir), Path(theirs.data_dir))
         return copied
 
 

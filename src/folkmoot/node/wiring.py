@@ -34,6 +34,7 @@ from folkmoot.router.service import FailPoint, Router, RouterSettings
 if TYPE_CHECKING:
     from folkmoot.backends.cassandra.driver import CassandraSettings
     from folkmoot.backends.cassandra.migrate import Schema
+    from folkmoot.backends.cassandra.store import CassandraStore
     from folkmoot.telemetry.traces import OpenTelemetry
 
 DATABASE = "folkmoot.db"
@@ -171,12 +172,12 @@ async def migrate(settings: Settings, *, epoch: int | None = None) -> "Schema":
         raise SettingsError(str(error)) from error
 
 
-async def _open_cassandra(settings: Settings) -> AnyStore:
+async def _open_cassandra(settings: Settings, *, to_copy: bool = False) -> "CassandraStore":
     asked = cassandra_settings(settings)
     from folkmoot.backends.cassandra.store import CassandraStore
 
     try:
-        return await CassandraStore.open(asked)
+        return await CassandraStore.open(asked, to_copy=to_copy)
     except SchemaUnknown as error:
         raise SettingsError(str(error)) from error
 
@@ -207,12 +208,18 @@ def _text_of(name: str, file: str) -> str:
         raise SettingsError(f"{name}: {file} cannot be read: {error}") from error
 
 
-async def open_to_copy(settings: Settings, clock: Clock, name: str, *, is_there: bool) -> Side:
-    """The store that the settings name, to be copied from or into: one that must not be served too.
+async def open_to_copy(settings: Settings, clock: Clock, name: str, *, epoch: int | None) -> Side:
+    """The store that the settings name, to be copied from (`epoch` None) or into: one that must not be served too.
 
-    Raises as `open_store` does, and SettingsError where it has to be there (`is_there`) and is not.
+    One that is copied into is made where it is not there, of that epoch. Raises as `open_store` does, and SettingsError
+    where what is to be copied is not there.
     """
-    if is_there and not (Path(settings.data_dir) / DATABASE).exists():
+    if settings.store == "cassandra":
+        if epoch is not None:
+            await migrate(settings, epoch=epoch)
+        keyspace = await _open_cassandra(settings, to_copy=True)
+        return Side(name, keyspace, keyspace.accounts, keyspace.transfer)
+    if epoch is None and not (Path(settings.data_dir) / DATABASE).exists():
         raise SettingsError(f"{settings.data_dir} has no store")
     store = await SqliteStore.open(_database(settings), clock=clock, reserve_bytes=0, to_copy=True)
     return Side(name, store, store.accounts, store.transfer)
