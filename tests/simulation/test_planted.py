@@ -16,11 +16,11 @@ import pytest
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.checker.laws import judge_run
 from folkmoot.checker.simulate import Case
-from folkmoot.client import driver, inbox, outbox, places
+from folkmoot.client import driver, inbox, outbox
 from folkmoot.client.kept import Changes
 from folkmoot.client.received import Item
 from folkmoot.delivery import service as delivery
-from folkmoot.gateway import connection, feed, follow, queries, service, wheel
+from folkmoot.gateway import announcer, connection, feed, follow, queries, wheel
 from folkmoot.model.group import Head
 from folkmoot.model.membership import Span
 from folkmoot.model.membership import span_after as _span_after
@@ -229,15 +229,12 @@ def _(patch: Patch) -> None:
 
 @planted("an edge that was cut off does not announce again", "sends")
 def _(patch: Patch) -> None:
-    patch.setattr(service.Gateway, "_announce_all", lambda self: None)
+    patch.setattr(announcer.Announcer, "recalled", lambda self, partitions=None: None)
 
 
 @planted("delivery begins anew and recalls nobody", "sends")
 def _(patch: Patch) -> None:
-    def begin(self: Any) -> None:
-        self._incarnation = "always the same"
-
-    patch.setattr(delivery.Delivery, "_begin", begin)
+    patch.setattr(delivery.Delivery, "_recall", lambda self, partitions: None)
 
 
 @planted("the hint to a member added while online is lost", "membership")
@@ -415,19 +412,6 @@ def _(patch: Patch) -> None:
         self._items, self._handed = items, 0
 
     patch.setattr(inbox.Inbox, "_refill", refill)
-
-
-@planted("what is received twice is applied twice", "epochs")
-def _(patch: Patch) -> None:
-    entry = places.Places.entry
-
-    def again(self: Any, event: Any, size_bytes: int, now_s: float) -> None:
-        place = self._places.get(event.group)
-        if place is not None and event.seq <= place.seq:
-            place.seq = event.seq - 1
-        entry(self, event, size_bytes, now_s)
-
-    patch.setattr(places.Places, "entry", again)
 
 
 @planted("sends leave before they are kept", "reconnects")
