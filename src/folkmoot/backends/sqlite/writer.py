@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -43,8 +44,11 @@ class Writer:
         self.unknown = 0
         self._file = file
         self._jobs: deque[Job] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
+        self._lock = threading.Lock()
+        # Rung once for whatever waits. A Condition does the same, at several times the cost, for each commit.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_rung = False
+        self._closing = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="folkmoot-writer", daemon=True)
 
@@ -60,20 +64,21 @@ class Writer:
     async def write(self, work: Work) -> Any:
         """The head after a Write, None after anything else. Raises as the port says."""
         job = Job(work, self._loop.create_future())
-        with self._wake:
-            if self._closing or self.away:
-                raise StoreAway("the store is closed" if self._closing else "the store is being opened")
+        with self._lock:
+            if self._closing.is_set() or self.away:
+                raise StoreAway("the store is closed" if self._closing.is_set() else "the store is being opened")
             if len(self._jobs) >= JOBS_WAITING_MAX:
                 raise StoreAway(f"{JOBS_WAITING_MAX} writes are waiting")
             self._jobs.append(job)
-            self._wake.notify()
+            ring, self._is_rung = not self._is_rung, True
+        if ring:
+            self._bell.put(None)
         return await job.answer
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing.set()
+        self._bell.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
@@ -87,15 +92,25 @@ class Writer:
             self._file.close()
 
     def _take(self) -> list[Job]:
+        """Jobs for one transaction, once there are any; none once the writer is closing and all is written."""
+        while True:
+            # Seen before the jobs are looked at: what came in before the closing is among them.
+            closing = self._closing.is_set()
+            with self._lock:
+                if self._jobs:
+                    return self._next()
+                self._is_rung = False
+            if closing:
+                return []
+            self._bell.get()
+
+    def _next(self) -> list[Job]:
         taken: list[Job] = []
         entries = 0
-        with self._wake:
-            while not self._jobs and not self._closing:
-                self._wake.wait()
-            while self._jobs and len(taken) < JOBS_PER_TRANSACTION_MAX and entries < ENTRIES_PER_TRANSACTION_MAX:
-                job = self._jobs.popleft()
-                entries += _rows_of(job.work)
-                taken.append(job)
+        while self._jobs and len(taken) < JOBS_PER_TRANSACTION_MAX and entries < ENTRIES_PER_TRANSACTION_MAX:
+            job = self._jobs.popleft()
+            entries += _rows_of(job.work)
+            taken.append(job)
         return taken
 
     def _serve(self, jobs: list[Job]) -> None:
@@ -123,9 +138,8 @@ class Writer:
         self._answer(jobs, [StoreUnknown(str(fault))] * len(jobs))
         wait_s = REOPEN_S
         while not self._reopened():
-            with self._wake:
-                if self._wake.wait_for(lambda: self._closing, wait_s):
-                    return
+            if self._closing.wait(wait_s):
+                return
             wait_s = min(REOPEN_S_MAX, wait_s * 2)
 
     def _reopened(self) -> bool:
@@ -141,7 +155,7 @@ class Writer:
         return True
 
     def _turn_away(self, why: str) -> None:
-        with self._wake:
+        with self._lock:
             self.away = True
             waiting = list(self._jobs)
             self._jobs.clear()
