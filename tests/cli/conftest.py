@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -75,6 +76,8 @@ def _piped(arguments: Sequence[str], typed: str) -> Done:
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
     before = dict(os.environ)
+    # What a server logs to within a test ends with the test.
+    handlers, level = list(logging.root.handlers), logging.root.level
     for name in [name for name in os.environ if name.startswith("FOLKMOOT_")]:
         del os.environ[name]
     os.environ.update(variables, NO_COLOR="1", COLUMNS="200")
@@ -83,6 +86,8 @@ def _environment(**variables: str) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -274,6 +274,11 @@ class Crowd:
                 at = self._received.get((user, group.group), 0)
                 if at < max(group.last_seq, group.guest_since or 0):
                     behind.append((user, group, at))
+        # A guest who was removed is owed the rest up to the removal, if it has heard of that stay at all.
+        for (guest, name, join), end in self._stays.items():
+            at = self._received.get((guest, name), 0)
+            if end is not None and at < end and (guest, name, join) in self._heard_of:
+                behind.append((guest, self._groups[name], at))
         return behind
 
     def _waiting(self) -> list[str]:
