@@ -36,3 +36,11 @@ def test_who_is_behind_in_the_end_is_named() -> None:
     plan = msgspec.structs.replace(small_plan(), lasts_s=1.0005, heal_s_max=0.0)
     behind = run_plan(plan).behind
     assert any("user-2/phone" in line for line in behind)
+
+
+def test_when_all_heals_whoever_had_no_bus_is_told_that_it_may_have_missed_something() -> None:
+    # Nothing is said any more once it is back: only an announcement shows what was missed.
+    fault = Fault(at_s=1.2, kind="bus away", target="gateway-1", lasts_s=60.0)
+    other = Fault(at_s=1.2, kind="bus away", target="gateway-2", lasts_s=60.0)
+    plan = msgspec.structs.replace(small_plan(faults=(fault, other), heal_s_max=60.0), lasts_s=12.0)
+    assert judge_run(run_plan(plan)) == []

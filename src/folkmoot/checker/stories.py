@@ -104,7 +104,8 @@ class _Reading:
         self._had = 0
 
     def of(self, items: list[tuple[int, Took | Heard]]) -> Iterator[Broken]:
-        last_reset = max((at for at, item in items if isinstance(item, Heard) and item.event == "reset"), default=-1)
+        ends = ("reset", "ended") if self._stage.run.restores else ("reset",)
+        last_reset = max((at for at, item in items if isinstance(item, Heard) and item.event in ends), default=-1)
         for at, item in items:
             # What the store has forgotten since, and the client has been told to forget, is not held against it; nor
             # what it had before the store was set back, where it had left before.

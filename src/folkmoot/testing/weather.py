@@ -59,6 +59,10 @@ class Weather:
         """The bus cannot be reached from a process; from any: ""."""
         self._bus_away[process] = self._bus_away.get(process, 0) + by
 
+    def without_bus(self) -> list[str]:
+        """The processes that cannot reach the bus now; "": none can."""
+        return [name for name, count in self._bus_away.items() if count > 0]
+
     def is_bus_cut(self, source: str, target: str) -> bool:
         away = self._bus_away
         if away and any(away.get(name, 0) > 0 for name in ("", source, target)):

@@ -220,7 +220,11 @@ class World:
 
     def heal(self) -> None:
         """All faults are over: what was killed is started, what was paused goes on, all that was cut is joined."""
+        cut_off = self.weather.without_bus()
         self.weather.clear()
+        # Whoever could not reach the bus is told that it may have missed something.
+        for name in list(self.nodes) if "" in cut_off else cut_off:
+            self.network.gap(name)
         changed = list(self.believed_gone)
         self.believed_gone.clear()
         for node in self.nodes.values():
