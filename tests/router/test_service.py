@@ -1,6 +1,7 @@
 """The router: what is answered and published when writes conflict, fill up, time out or fail; and in which order."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from folkmoot.ports import subjects
 from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.ports.store import Mark, StoreAway, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Stored, Submit
-from folkmoot.router.service import Router, RouterSettings
+from folkmoot.router.service import BATCH_BYTES_MAX, Pending, Router, RouterSettings, taken_from
 
 OWNER = "user-1"
 GROUP = group_id(OWNER, "make")
@@ -301,3 +302,14 @@ def test_a_router_that_knows_of_nothing_gives_a_copy_the_first_answer() -> None:
         await after.router.stop()
 
     asyncio.run(body())
+
+
+def test_a_batch_ends_at_its_bytes_too_and_one_at_least_is_in_it() -> None:
+    large = "x" * (BATCH_BYTES_MAX // 3)
+    queue = deque(Pending(Submit(a_send(f"s{n}", large)), lambda _: None) for n in range(5))
+    queue.append(Pending(Submit(a_send("alone", "x" * BATCH_BYTES_MAX)), lambda _: None))
+    queue.extend(Pending(Submit(a_send(f"t{n}")), lambda _: None) for n in range(9))
+    batches = []
+    while queue:
+        batches.append([pending.submit.send.send_id for pending in taken_from(queue, 8)])
+    assert batches == [["s0", "s1"], ["s2", "s3"], ["s4"], ["alone"], [f"t{n}" for n in range(8)], ["t8"]]

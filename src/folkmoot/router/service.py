@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 FailPoint: TypeAlias = Callable[[str], Awaitable[None]]
 """Called at `appended` (stored, not answered) and `answered` (not published). Only tests hand one in."""
 
+BATCH_BYTES_MAX = 2 * 1_048_576
+"""Of bodies in one conditional write, which a store takes whole or not at all. The rest is the next one's."""
+
 SENDS_WAITING_MAX = 50_000
 """Of all groups. One more is not taken in: the gateway gets no answer and asks again."""
 
@@ -170,7 +173,7 @@ class Router:
         queue = self._queues[group]
         try:
             while queue:
-                taken = [queue.popleft() for _ in range(min(len(queue), self._settings.batch_entries_max))]
+                taken = taken_from(queue, self._settings.batch_entries_max)
                 done = 0
                 try:
                     done = await self._settle(group, taken)
@@ -356,6 +359,18 @@ class Router:
                 by_partition.setdefault(partition_of(group), {})[group] = seq
             for partition, heads in by_partition.items():
                 self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
+
+
+def taken_from(queue: deque[Pending], entries_max: int) -> list[Pending]:
+    """The first of the queue, taken out of it, up to either bound but one at least."""
+    taken: list[Pending] = []
+    size_bytes = 0
+    while queue and len(taken) < entries_max:
+        size_bytes += len(queue[0].submit.send.body)
+        if taken and size_bytes > BATCH_BYTES_MAX:
+            break
+        taken.append(queue.popleft())
+    return taken
 
 
 _SUBMIT = msgspec.msgpack.Decoder(Submit)
