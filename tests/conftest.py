@@ -29,14 +29,15 @@ def no_step_works_for_long() -> Iterator[None]:
 def cassandra_program() -> Path:
     """The folder with Cassandra's jars, fetched where they are not there yet.
 
-    Where that cannot be, who asks for it is skipped, and says so; in CI that is a failure.
+    Where that cannot be, who asks for it is skipped, and says so. In CI a machine without Java or Maven is a failure; a
+    network that does not bring the jars is not.
     """
     try:
         cassandra_jars.java()
         return cassandra_jars.fetched()
     except cassandra_jars.CassandraMissing as missing:
         words = f"NOT TRIED on a real Cassandra: {missing}"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and not isinstance(missing, cassandra_jars.CassandraUnreachable):
             pytest.fail(words)
         pytest.skip(words)
 

@@ -19,6 +19,10 @@ class CassandraMissing(Exception):
     """What is not there, and how to get it."""
 
 
+class CassandraUnreachable(CassandraMissing):
+    """Maven is here, and could not bring the jars: a fault of the network, or of a mirror, and of no machine's set-up."""
+
+
 def java() -> str:
     """The program that runs Cassandra: of JAVA_HOME, or of the path. Raises CassandraMissing where it is not 17."""
     home = os.environ.get("JAVA_HOME")
@@ -66,7 +70,7 @@ def fetched() -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_S_MAX)
         if done.returncode != 0 or not (into / f"cassandra-all-{CASSANDRA_VERSION}.jar").exists():
             words = (done.stdout + done.stderr).strip()[-1_500:]
-            raise CassandraMissing(f"Maven did not bring Cassandra {CASSANDRA_VERSION}. It said: {words}")
+            raise CassandraUnreachable(f"Maven did not bring Cassandra {CASSANDRA_VERSION}. It said: {words}")
         try:
             into.rename(folder)
         except OSError:
