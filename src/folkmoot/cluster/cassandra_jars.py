@@ -20,7 +20,7 @@ class CassandraMissing(Exception):
 
 
 class CassandraUnreachable(CassandraMissing):
-    """Maven is here, and could not bring the jars: a fault of the network, or of a mirror, and of no machine's set-up."""
+    """Maven is here, and could not bring the jars: a fault of the network, or of a mirror."""
 
 
 def java() -> str:
