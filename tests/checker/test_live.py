@@ -23,6 +23,9 @@ class Wounded:
         self.url = server.url
         self._strike = strike
 
+    def url_of(self, user: str) -> str:
+        return self.url
+
     @property
     def faults(self) -> Faults:
         return {"kill": self._strike}

@@ -174,3 +174,23 @@ def test_a_server_that_is_not_there_is_a_reset() -> None:
         await proxy.close()
 
     asyncio.run(body())
+
+
+def test_where_the_first_server_is_gone_the_next_is_tried() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        gone = await loop.create_server(Echo, "127.0.0.1", 0)
+        gone_port = gone.sockets[0].getsockname()[1]
+        gone.close()
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        proxy = Proxy()
+        await proxy.open("127.0.0.1", gone_port, others=(("127.0.0.1", server.sockets[0].getsockname()[1]),))
+        reader, writer = await connected(int(proxy.url.rpartition(":")[2]))
+        writer.write(b"here")
+        assert await reader.readexactly(4) == b"here"
+        writer.close()
+        await until(lambda: proxy.connections == 0)
+        await proxy.close()
+        server.close()
+
+    asyncio.run(body())

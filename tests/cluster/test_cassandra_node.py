@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings, answers, command, configuration, write_files
+from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings, answers, command, configuration, files
 from folkmoot.cluster.process import ProcessFailed, free_port
 
 
@@ -29,13 +29,14 @@ def test_an_answered_write_is_one_that_the_disk_has(tmp_path: Path) -> None:
 
 def test_all_of_a_node_is_in_its_folder(tmp_path: Path) -> None:
     settings = NodeSettings(folder=tmp_path / "one")
-    write_files(settings)
-    written = json.loads((tmp_path / "one" / "cassandra.yaml").read_text())
+    texts = {path.name: text for path, text in files(settings).items()}
+    assert {path.parent for path in files(settings)} == {tmp_path / "one"}
+    written = json.loads(texts["cassandra.yaml"])
     assert written == configuration(settings)
     places = [value for key, value in written.items() if key.endswith("directory")] + written["data_file_directories"]
     assert len(places) == 5
     assert all(place.startswith(str(tmp_path / "one")) for place in places)
-    assert str(tmp_path / "one" / "system.log") in (tmp_path / "one" / "logback.xml").read_text()
+    assert str(tmp_path / "one" / "system.log") in texts["logback.xml"]
 
 
 def test_three_nodes_share_ports_and_seeds_and_differ_by_address(tmp_path: Path) -> None:

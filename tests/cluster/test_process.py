@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ async def spawned(tmp_path: Path, command: tuple[str, ...] = WAITS, *, tied: boo
         assert process.is_running
         await asyncio.sleep(0.01)
     return process
+
+
+async def seen(condition: Callable[[], bool]) -> bool:
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return True
+            await asyncio.sleep(0.01)
 
 
 def test_a_process_is_killed_and_that_is_seen(tmp_path: Path) -> None:
@@ -66,6 +75,7 @@ def test_one_that_was_paused_stops_all_the_same(tmp_path: Path) -> None:
     async def run() -> None:
         process = await spawned(tmp_path)
         process.send(signal.SIGSTOP)
+        assert await seen(lambda: process.is_paused)
         assert process.is_running
         assert await process.stop(10)
         assert not process.is_running

@@ -224,7 +224,7 @@ class LiveCheck:
 
     def _client(self, user: str) -> Client:
         return Client(
-            self._target.url,
+            self._target.url_of(user),
             lambda: self._token_of(user),
             fresh="join",
             connect_s_max=self._settings.connect_s_max,

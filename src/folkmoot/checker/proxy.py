@@ -35,7 +35,7 @@ class Proxy:
         self.url = ""
         self.weather = FAIR
         self.cuts = 0
-        self._target = ("", 0)
+        self._targets: tuple[tuple[str, int], ...] = ()
         self._server: asyncio.Server | None = None
         self._ends: dict[_End, None] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -45,9 +45,9 @@ class Proxy:
         """Sockets open now, of either side."""
         return len(self._ends)
 
-    async def open(self, host: str, port: int) -> None:
-        """Listen on a free port of loopback, for a server at `host` and `port`."""
-        self._target = (host, port)
+    async def open(self, host: str, port: int, *, others: tuple[tuple[str, int], ...] = ()) -> None:
+        """Listen on a free port of loopback, for a server at `host` and `port`, or where it is gone one of `others`."""
+        self._targets = ((host, port), *others)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: _End(self, upward=True, accepted=True), "127.0.0.1", 0, backlog=1_024
@@ -90,13 +90,15 @@ class Proxy:
 
     async def _connect(self, end: "_End") -> None:
         other = _End(self, upward=False, accepted=False)
-        try:
-            async with asyncio.timeout(CONNECT_S_MAX):
-                await asyncio.get_running_loop().create_connection(lambda: other, *self._target)
-        except (OSError, TimeoutError):
-            end.abort()
+        for place in self._targets:
+            try:
+                async with asyncio.timeout(CONNECT_S_MAX):
+                    await asyncio.get_running_loop().create_connection(lambda: other, *place)
+            except (OSError, TimeoutError):
+                continue
+            end.join(other)
             return
-        end.join(other)
+        end.abort()
 
 
 class _End(asyncio.Protocol):

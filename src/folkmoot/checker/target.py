@@ -24,6 +24,20 @@ KINDS: Final[dict[str, str]] = {
     "held_down": "nothing gets through to the clients",
     "held": "nothing gets through either way, then every connection reset",
     "refused": "every connection reset, and none accepted for a while",
+    "kill_gateway": "of a cluster: SIGKILL of a gateway, and a new one after a while",
+    "kill_router": "of a cluster: the same of a router",
+    "kill_delivery": "of a cluster: the same of a delivery",
+    "kill_nats": "of a cluster: the same of a NATS server",
+    "kill_cassandra": "of a cluster: the same of one Cassandra node of three",
+    "pause_gateway": "of a cluster: SIGSTOP of a gateway for seconds, then SIGCONT",
+    "pause_router": "of a cluster: the same of a router",
+    "pause_delivery": "of a cluster: the same of a delivery",
+    "pause_nats": "of a cluster: the same of a NATS server",
+    "pause_cassandra": "of a cluster: the same of one Cassandra node of three",
+    "drain": "of a cluster: SIGTERM of a gateway, router or delivery, and a new one after a while",
+    "bus_cut": "of a cluster: every connection to NATS reset at once",
+    "bus_held": "of a cluster: nothing gets through to NATS or from it, then every connection reset",
+    "bus_away": "of a cluster: SIGKILL of all NATS servers, and new ones after a while",
 }
 """The faults, and what each does."""
 
@@ -40,9 +54,10 @@ Faults: TypeAlias = Mapping[str, Strike]
 
 
 class Target(Protocol):
-    """What is checked. `url` is where clients go: always through the proxy."""
+    """What is checked. Clients always go through a proxy."""
 
-    url: str
+    def url_of(self, user: str) -> str:
+        """Where this user's client connects."""
 
     @property
     def faults(self) -> Faults:
@@ -50,10 +65,10 @@ class Target(Protocol):
 
 
 class Network:
-    """The faults of a network, by the proxy in front of any server."""
+    """The faults of a network, by the proxies in front of any servers: all at once have them."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
+    def __init__(self, *proxies: Proxy) -> None:
+        self._proxies = proxies
 
     @property
     def faults(self) -> dict[str, Strike]:
@@ -67,26 +82,31 @@ class Network:
         }
 
     async def _cut(self, _: float) -> None:
-        self._proxy.cut()
+        for proxy in self._proxies:
+            proxy.cut()
 
     async def _weather(self, weather: Weather, seconds: float) -> None:
-        self._proxy.set(weather)
+        self._set(weather)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._proxy.set(FAIR)
+            self._set(FAIR)
 
     async def _held(self, seconds: float) -> None:
         await self._weather(Weather(held_up=True, held_down=True), seconds)
-        self._proxy.cut()
+        await self._cut(0)
 
     async def _refused(self, seconds: float) -> None:
-        self._proxy.set(Weather(refusing=True))
-        self._proxy.cut()
+        self._set(Weather(refusing=True))
+        await self._cut(0)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._proxy.set(FAIR)
+            self._set(FAIR)
+
+    def _set(self, weather: Weather) -> None:
+        for proxy in self._proxies:
+            proxy.set(weather)
 
 
 class RunningServer:
@@ -101,6 +121,9 @@ class RunningServer:
         parts = urlsplit(self._server_url)
         await self._proxy.open(parts.hostname or "127.0.0.1", parts.port or 80)
         self.url = self._proxy.url
+
+    def url_of(self, user: str) -> str:
+        return self.url
 
     @property
     def faults(self) -> Faults:
@@ -128,6 +151,13 @@ class OwnServer:
         parts = urlsplit(self.child.url)
         await self._proxy.open(parts.hostname or "127.0.0.1", parts.port or 80)
         self.url = self._proxy.url
+
+    def url_of(self, user: str) -> str:
+        return self.url
+
+    @property
+    def secret_folder(self) -> Path:
+        return self.child.data_dir
 
     @property
     def faults(self) -> Faults:

@@ -14,8 +14,14 @@ import typer
 from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from folkmoot.checker.cluster_target import ClusterTarget
     from folkmoot.checker.live import LiveReport, LiveSettings, Step
     from folkmoot.checker.target import OwnServer, RunningServer
+    from folkmoot.cluster.plan import Shape
+
+    AnyTarget: TypeAlias = ClusterTarget | OwnServer | RunningServer
 
 TOKEN_LIFETIME_S = 86_400
 
@@ -29,6 +35,11 @@ def live(
     groups: Annotated[int, typer.Option(min=1, max=500, help="Groups.")] = 8,
     members: Annotated[int, typer.Option(min=2, max=1_000, help="Of each group.")] = 12,
     rate: Annotated[float, typer.Option(min=0.1, help="Sends a second, over all groups.")] = 50,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="A whole cluster: two of each role, NATS, Cassandra.")
+    ] = False,
+    cassandra_nodes: Annotated[int, typer.Option(help="With --cluster: 1 or 3; 0: SQLite and one router.")] = 1,
+    nats: Annotated[int, typer.Option(min=1, max=9, help="With --cluster: servers of NATS.")] = 3,
     url: Annotated[str, typer.Option(help="A server that runs already: only the network before it is struck.")] = "",
     secret_file: Annotated[
         Path | None, typer.Option(help="With --url: that server's secret; the one in --data-dir where none is given.")
@@ -51,7 +62,7 @@ def live(
 
     if list_faults:
         for kind, meaning in KINDS.items():
-            typer.echo(f"{kind:10} {meaning}")
+            typer.echo(f"{kind:15} {meaning}")
         return
     chosen = tuple(kind.strip() for kind in faults.split(",") if kind.strip())
     unknown = [kind for kind in chosen if kind not in KINDS]
@@ -59,6 +70,8 @@ def live(
         fail(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(KINDS)}", WRONG_USE)
     if secret_file is not None and not url:
         fail("--secret-file is of a server that runs already: give its --url too", WRONG_USE)
+    if cluster and url:
+        fail("--cluster is a cluster of its own: leave out --url", WRONG_USE)
     if html is not None and not html.absolute().parent.is_dir():
         fail(f"--html: there is no folder {html.absolute().parent}", WRONG_USE)
     settings = LiveSettings(
@@ -71,7 +84,8 @@ def live(
     if not as_json:
         typer.echo(f"seed {settings.seed}", err=True)
     try:
-        report = _run(settings, url, _secret(url, secret_file, data_dir), quiet=as_json)
+        secret = _secret(url, secret_file, data_dir)
+        report = _run(settings, url, secret, _shape(cassandra_nodes, nats) if cluster else None, quiet=as_json)
     except NotConnected as error:
         fail(f"cannot reach {url or 'the server'}: {error.__cause__ or error}", NO_SERVER)
     except ClientError as error:
@@ -85,29 +99,47 @@ def live(
         raise typer.Exit(NOT_DONE)
 
 
-def _run(settings: "LiveSettings", url: str, secret: bytes | None, *, quiet: bool) -> "LiveReport":
+def _shape(cassandra_nodes: int, nats: int) -> "Shape":
+    from folkmoot.checker.cluster_target import SETTINGS
+    from folkmoot.cluster.plan import Shape, fault
+
+    routers = 1 if cassandra_nodes == 0 else 2
+    shape = Shape(cassandra_nodes=cassandra_nodes, nats=nats, routers=routers, set=SETTINGS)
+    why = fault(shape)
+    if why is not None:
+        fail(f"--cassandra-nodes {cassandra_nodes}: {why}", WRONG_USE)
+    return shape
+
+
+def _run(
+    settings: "LiveSettings", url: str, secret: bytes | None, shape: "Shape | None", *, quiet: bool
+) -> "LiveReport":
     import uvloop
 
+    from folkmoot.checker.cluster_target import ClusterTarget
     from folkmoot.checker.target import OwnServer, RunningServer
+    from folkmoot.cluster.cassandra_jars import CassandraMissing
+    from folkmoot.cluster.process import ProcessFailed
     from folkmoot.gateway.listener import raise_open_files
 
     raise_open_files()
-    target: OwnServer | RunningServer = RunningServer(url) if url else OwnServer()
+    target: AnyTarget = RunningServer(url) if url else ClusterTarget(shape, settings.seed) if shape else OwnServer()
     # A client costs less on uvloop, and all of them share this one process.
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_check(target, secret, settings, quiet=quiet))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_check(target, secret, settings, quiet=quiet))
+    except (CassandraMissing, ProcessFailed) as error:
+        fail(f"the cluster: {error}")
 
 
-async def _check(
-    target: "OwnServer | RunningServer", secret: bytes | None, settings: "LiveSettings", *, quiet: bool
-) -> "LiveReport":
+async def _check(target: "AnyTarget", secret: bytes | None, settings: "LiveSettings", *, quiet: bool) -> "LiveReport":
     from folkmoot.checker.live import LiveCheck
-    from folkmoot.checker.target import OwnServer
+    from folkmoot.checker.target import RunningServer
 
     with _Bar(quiet=quiet) as bar:
         try:
             await target.open()
-            if isinstance(target, OwnServer):
+            if not isinstance(target, RunningServer):
                 for note in target.notes:
                     bar.say(note)
             check = LiveCheck(target, _tokens(target, secret), settings, bar.show)
@@ -136,12 +168,12 @@ def _interrupt(stop: Callable[[], None], bar: "_Bar") -> Callable[[], None]:
     return pressed
 
 
-def _tokens(target: "OwnServer | RunningServer", secret: bytes | None) -> Callable[[str], str]:
-    from folkmoot.checker.target import OwnServer
+def _tokens(target: "AnyTarget", secret: bytes | None) -> Callable[[str], str]:
+    from folkmoot.checker.target import RunningServer
     from folkmoot.gateway.identity import mint, secret_of
 
-    if isinstance(target, OwnServer):
-        secret = secret_of(target.child.data_dir)
+    if not isinstance(target, RunningServer):
+        secret = secret_of(target.secret_folder)
     assert secret is not None
     key = secret
     return lambda user: mint(key, user, lifetime_s=TOKEN_LIFETIME_S, now_ms=time.time_ns() // 1_000_000)

@@ -157,13 +157,13 @@ def command(settings: NodeSettings, java_program: str, jars_folder: Path) -> lis
     ]  # fmt: skip
 
 
-def write_files(settings: NodeSettings) -> None:
-    """Lay the node's folder out: JSON is YAML too."""
+def files(settings: NodeSettings) -> dict[Path, str]:
+    """What stands in the node's folder before it starts: JSON is YAML too."""
     folder = settings.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cassandra.yaml").write_text(json.dumps(configuration(settings), indent=2), encoding="utf-8")
-    words = LOGBACK.format(log=folder / "system.log", size=LOG_BYTES_MAX)
-    (folder / "logback.xml").write_text(words, encoding="utf-8")
+    return {
+        folder / "cassandra.yaml": json.dumps(configuration(settings), indent=2),
+        folder / "logback.xml": LOGBACK.format(log=folder / "system.log", size=LOG_BYTES_MAX),
+    }
 
 
 class CassandraNode:
@@ -180,7 +180,9 @@ class CassandraNode:
     async def spawn(self) -> Process:
         """Start it, and do not wait until it answers. Raises CassandraMissing, ProcessFailed."""
         words = command(self.settings, await asyncio.to_thread(java), jars())
-        write_files(self.settings)
+        for path, text in files(self.settings).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         self.process = Process.spawn(words, self.settings.folder / "words.log", tied=self._tied)
         return self.process
 

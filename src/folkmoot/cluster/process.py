@@ -27,13 +27,8 @@ class Identity(msgspec.Struct, frozen=True):
 
 def identity_of(pid: int) -> Identity | None:
     """Of a process that runs now; None where there is none, or only its exit status is left."""
-    try:
-        line = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name, in brackets, may hold spaces and brackets itself.
-    fields = line.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Identity(pid, int(fields[19]))
+    fields = _stat(pid)
+    return None if not fields or fields[0] in "ZX" else Identity(pid, int(fields[19]))
 
 
 def is_running(identity: Identity) -> bool:
@@ -57,6 +52,16 @@ def send(identity: Identity, number: signal.Signals) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of it, from its state on; empty where it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    # The name, in brackets, may hold spaces and brackets itself.
+    return line.rpartition(")")[2].split()
 
 
 class ProcessFailed(Exception):
@@ -86,7 +91,7 @@ class Process:
         appends = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
             pid = os.posix_spawnp(
-                words[0], words, {**os.environ, **(environment or {})},
+                words[0], words, os.environ if environment is None else environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(log), appends, 0o600),
@@ -105,6 +110,11 @@ class Process:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.identity.pid, os.WNOHANG)
         return is_running(self.identity)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether SIGSTOP holds it."""
+        return self.is_running and _stat(self.identity.pid)[:1] == ["T"]
 
     def send(self, number: signal.Signals) -> bool:
         return self.is_running and send(self.identity, number)

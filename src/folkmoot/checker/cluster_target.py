@@ -1,0 +1,140 @@
+"""What `check live --cluster` strikes: a whole cluster of its own, each process of it, and the bus between them."""
+
+import asyncio
+import os
+import random
+import tempfile
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from folkmoot.checker.proxy import FAIR, Proxy, Weather
+from folkmoot.checker.target import Faults, Network, Strike
+from folkmoot.cluster.plan import LOOPBACK, NODES_MAX, Kind, Shape
+from folkmoot.cluster.running import Cluster
+
+IN_MEMORY: Final = "/dev/shm"
+SETTINGS: Final = ("drain_spread_s=0",)
+"""A gateway that is stopped need not spread out the clients of one machine."""
+
+
+class ClusterTarget:
+    """A cluster on data that is thrown away. Clients reach each gateway, and our processes NATS, through a proxy.
+
+    A client goes to the gateway of its name's choosing, and to another where that one accepts nobody. `seed`: of
+    which process is struck.
+    """
+
+    def __init__(self, shape: Shape, seed: int) -> None:
+        in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+        self.folder = Path(tempfile.mkdtemp(prefix="folkmoot-check-", dir=in_memory))
+        self.notes = [] if in_memory else [f"the cluster's data is on a disk: there is no {IN_MEMORY} to write to"]
+        self._shape = shape
+        self._chance = random.Random(f"{seed} strikes")
+        self._cluster: Cluster | None = None
+        self._gateways: list[Proxy] = []
+        self._bus: list[Proxy] = []
+
+    async def open(self) -> None:
+        """Start it all. Raises what `Cluster.planned` and `Cluster.up` do."""
+        cluster = self._cluster = await Cluster.planned(self.folder, self._shape, tied=True)
+        for port in cluster.ports.nats:
+            self._bus.append(await _opened([(LOOPBACK, port)]))
+        cluster.nats_urls = tuple(proxy.url.replace("http:", "nats:") for proxy in self._bus)
+        await cluster.up()
+        places = [(LOOPBACK, urlsplit(url).port or 0) for url in cluster.gateway_urls]
+        for number in range(len(places)):
+            self._gateways.append(await _opened([*places[number:], *places[:number]]))
+
+    @property
+    def secret_folder(self) -> Path:
+        assert self._cluster is not None
+        return self._cluster.data_dir
+
+    def url_of(self, user: str) -> str:
+        """The same for a user each time, and as many users for each gateway."""
+        return self._gateways[random.Random(user).randrange(len(self._gateways))].url
+
+    @property
+    def faults(self) -> Faults:
+        kinds: list[Kind] = ["gateway", "router", "delivery", "nats"]
+        if self._shape.cassandra_nodes == NODES_MAX:
+            # Of one node there is no other that goes on.
+            kinds.append("cassandra")
+        faults: dict[str, Strike] = {}
+        for kind in kinds:
+            faults[f"kill_{kind}"] = self._striking(kind, "kill")
+            faults[f"pause_{kind}"] = self._striking(kind, "pause")
+        bus = {"bus_cut": self._cut_bus, "bus_held": self._hold_bus, "bus_away": self._end_bus}
+        return faults | {"drain": self._drain} | bus | Network(*self._gateways).faults
+
+    async def close(self) -> None:
+        """End it and throw its data away, whatever state it is in."""
+        for proxy in (*self._gateways, *self._bus):
+            await proxy.close()
+        if self._cluster is not None:
+            await asyncio.gather(*(self._cluster.kill(name) for name in self._cluster.parts))
+            await asyncio.to_thread(self._cluster.remove_data)
+
+    def _striking(self, kind: Kind, how: str) -> Strike:
+        async def strike(seconds: float) -> None:
+            name = self._drawn([kind])
+            await (self._kill(name, seconds) if how == "kill" else self._pause(name, seconds))
+
+        return strike
+
+    async def _kill(self, name: str, seconds: float) -> None:
+        assert self._cluster is not None
+        await self._cluster.kill(name)
+        await asyncio.sleep(seconds)
+        await self._cluster.start(name)
+
+    async def _pause(self, name: str, seconds: float) -> None:
+        assert self._cluster is not None
+        self._cluster.pause(name)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._cluster.resume(name)
+
+    async def _drain(self, seconds: float) -> None:
+        assert self._cluster is not None
+        name = self._drawn(["gateway", "router", "delivery"])
+        await self._cluster.stop(name)
+        await asyncio.sleep(seconds)
+        await self._cluster.start(name)
+
+    async def _cut_bus(self, _: float) -> None:
+        for proxy in self._bus:
+            proxy.cut()
+
+    async def _hold_bus(self, seconds: float) -> None:
+        self._weather(Weather(held_up=True, held_down=True))
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self._cut_bus(0)
+            self._weather(FAIR)
+
+    async def _end_bus(self, seconds: float) -> None:
+        assert self._cluster is not None
+        servers = self._cluster.of_kind("nats")
+        await asyncio.gather(*(self._cluster.kill(name) for name in servers))
+        await asyncio.sleep(seconds)
+        await asyncio.gather(*(self._cluster.start(name) for name in servers))
+
+    def _weather(self, weather: Weather) -> None:
+        for proxy in self._bus:
+            proxy.set(weather)
+
+    def _drawn(self, kinds: list[Kind]) -> str:
+        assert self._cluster is not None
+        return self._chance.choice([name for kind in kinds for name in self._cluster.of_kind(kind)])
+
+
+async def _opened(places: list[tuple[str, int]]) -> Proxy:
+    """A proxy to the first of the places, and to the others where that one accepts nobody."""
+    proxy = Proxy()
+    (host, port), *others = places
+    await proxy.open(host, port, others=tuple(others))
+    return proxy
