@@ -64,10 +64,6 @@ def live(
         for kind, meaning in KINDS.items():
             typer.echo(f"{kind:15} {meaning}")
         return
-    chosen = tuple(kind.strip() for kind in faults.split(",") if kind.strip())
-    unknown = [kind for kind in chosen if kind not in KINDS]
-    if unknown:
-        fail(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(KINDS)}", WRONG_USE)
     if secret_file is not None and not url:
         fail("--secret-file is of a server that runs already: give its --url too", WRONG_USE)
     if cluster and url:
@@ -77,7 +73,7 @@ def live(
     settings = LiveSettings(
         seconds=hours * 3_600 or seconds,
         seed=secrets.randbits(32) if seed is None else seed,
-        faults=chosen,
+        faults=_chosen(faults),
         connect_s_max=connect_seconds,
         crowd=CrowdSettings(clients=clients, groups=groups, members=min(members, clients), sends_per_s=rate),
     )
@@ -97,6 +93,16 @@ def live(
     _tell(report, html, as_json=as_json)
     if not report.clean:
         raise typer.Exit(NOT_DONE)
+
+
+def _chosen(faults: str) -> tuple[str, ...]:
+    from folkmoot.checker.target import KINDS
+
+    chosen = tuple(kind.strip() for kind in faults.split(",") if kind.strip())
+    unknown = [kind for kind in chosen if kind not in KINDS]
+    if unknown:
+        fail(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(KINDS)}", WRONG_USE)
+    return chosen
 
 
 def _shape(cassandra_nodes: int, nats: int) -> "Shape":
