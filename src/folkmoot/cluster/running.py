@@ -30,6 +30,7 @@ from folkmoot.cluster.plan import (
     store_settings,
 )
 from folkmoot.cluster.process import Identity, Process, ProcessFailed, free_port
+from folkmoot.gateway.identity import secret_of
 
 T = TypeVar("T")
 
@@ -125,6 +126,9 @@ class Cluster:
 
     async def up(self, on_ready: Callable[[Part], None] = lambda _: None) -> None:
         """Start what does not run, in order, and return once all is ready. Raises ProcessFailed."""
+        # Before any of ours: all sign with the one secret, and none but SQLite's router would make its folder.
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        secret_of(self.data_dir)
         for kind in KINDS:
             missing = [part for part in self.parts.values() if part.kind == kind and not self._runs(part.name)]
             if kind == "cassandra":
