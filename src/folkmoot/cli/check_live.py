@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said
+from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said, secret_of_running
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -190,19 +190,12 @@ def _secret(url: str, secret_file: Path | None, data_dir: Path) -> bytes | None:
     if not url:
         return None
     from folkmoot.client.link import socket_url
-    from folkmoot.gateway.identity import SECRET_FILE, SecretUnsafe, secret_of
 
     try:
         socket_url(url)
     except ValueError as error:
         fail(f"--url: {error}", WRONG_USE)
-    path = secret_file or data_dir / SECRET_FILE
-    if not path.exists():
-        fail(f"{path} is not there: it is the secret that the server at --url signs tokens with", WRONG_USE)
-    try:
-        return secret_file.read_bytes().strip() if secret_file is not None else secret_of(data_dir)
-    except (OSError, SecretUnsafe) as error:
-        fail(str(error), WRONG_USE)
+    return secret_of_running(secret_file, data_dir)
 
 
 class _Bar:

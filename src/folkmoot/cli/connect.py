@@ -97,6 +97,21 @@ def fail(message: str, status: int = NOT_DONE) -> NoReturn:
     raise typer.Exit(status)
 
 
+def secret_of_running(secret_file: Path | None, data_dir: Path) -> bytes:
+    """A running server's secret: never made here. Raises OSError, SecretUnsafe."""
+    from folkmoot.gateway.identity import SECRET_FILE, SecretUnsafe, secret_of
+
+    path = secret_file or data_dir / SECRET_FILE
+    if not path.exists():
+        fail(f"{path} is not there: it is the secret that the server at --url signs tokens with", WRONG_USE)
+    if secret_file is not None:
+        return secret_file.read_bytes().strip()
+    try:
+        return secret_of(data_dir)
+    except SecretUnsafe as error:
+        fail(str(error), WRONG_USE)
+
+
 async def group_named(client: "Client", name: str) -> str:
     """The id of the group with this id or name, among mine; the only one I have where `name` is empty.
 

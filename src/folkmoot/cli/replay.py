@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said
+from folkmoot.cli.connect import NO_SERVER, NOT_DONE, WRONG_USE, DataDir, Json, fail, said, secret_of_running
 
 if TYPE_CHECKING:
     from folkmoot.checker.replay import Progress, ReplayReport, ReplaySettings
@@ -49,7 +49,9 @@ def replay(
         # A client costs less on uvloop, and all members of a group share this one process.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if url:
-                report = runner.run(_there(files, settings, url, _secret(secret_file, data_dir), quiet=as_json))
+                report = runner.run(
+                    _there(files, settings, url, secret_of_running(secret_file, data_dir), quiet=as_json)
+                )
             else:
                 report = runner.run(_here(files, settings, quiet=as_json))
     except NotConnected as error:
@@ -115,21 +117,6 @@ class _Bar:
     def show(self, step: "Progress") -> None:
         kills = f", {step.kills} kills" if step.kills else ""
         self._bar.update(self._task, description=f"{step.file}{kills}", completed=step.done, total=step.total)
-
-
-def _secret(secret_file: Path | None, data_dir: Path) -> bytes:
-    """A running server's secret: never made here. Raises OSError, SecretUnsafe."""
-    from folkmoot.gateway.identity import SECRET_FILE, SecretUnsafe, secret_of
-
-    path = secret_file or data_dir / SECRET_FILE
-    if not path.exists():
-        fail(f"{path} is not there: it is the secret that the server at --url signs tokens with", WRONG_USE)
-    if secret_file is not None:
-        return secret_file.read_bytes().strip()
-    try:
-        return secret_of(data_dir)
-    except SecretUnsafe as error:
-        fail(str(error), WRONG_USE)
 
 
 def _as_json(report: "ReplayReport", seed: int) -> str:
