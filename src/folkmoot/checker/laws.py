@@ -155,12 +155,12 @@ def _of_order(run: Run, stage: Stage) -> Iterator[Violation]:
         asked = happening
         key = (asked.group, asked.user, asked.send_id)
         outbox = (asked.who, backs[asked.who], asked.group)
-        if key in stage.refused_by_client:
-            continue  # It never left, but for an outbox that was set back: then it stands where that brought it.
         if stage.asked[key] > 1:
             # An id that is said again, or elsewhere, stands where it stood first; what follows waits for it alone.
             last.pop(outbox, None)
             continue
+        if key in stage.refused_by_client:
+            continue  # It never left, but for an outbox that was set back: then it stands where that brought it.
         entry = stage.by_key.get(key)
         if entry is None or (entry.kind, entry.body) != (asked.kind, asked.body) or at < stage.last_restore:
             continue
