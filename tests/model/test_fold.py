@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folkmoot.model.entry import Entry, genesis, sealed
-from folkmoot.model.fold import FoldError, changed_memberships, ends_for, fold, fold_all, may_manage
+from folkmoot.model.fold import FoldError, begins_for, changed_memberships, ends_for, fold, fold_all, may_manage
 from folkmoot.model.group import GroupState, empty_group
 from folkmoot.model.membership import Membership
 
@@ -166,6 +166,21 @@ def test_a_deletion_ends_every_membership_and_shuts_the_door() -> None:
 def test_whose_membership_an_entry_ends(kind: str, sender: str, body: dict[str, object], ended: set[str]) -> None:
     entry = log_of([(kind, sender, body)])[1]
     assert {user for user in "abc" if ends_for(entry, user)} == ended
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender", "body", "begun"),
+    [
+        ("group.created", "a", {"name": "g", "members": ["b"]}, {"a", "b"}),
+        ("member.joined", "c", {}, {"c"}),
+        ("member.added", "a", {"users": ["b", "c"]}, {"b", "c"}),
+        ("member.role", "a", {"user": "b", "role": "admin"}, set()),
+        ("message", "a", {"text": "x"}, set()),
+    ],
+)
+def test_whose_membership_an_entry_can_begin(kind: str, sender: str, body: dict[str, object], begun: set[str]) -> None:
+    entry = log_of([(kind, sender, body)])[1]
+    assert {user for user in "abc" if begins_for(entry, user)} == begun
 
 
 def test_who_manages() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from folkmoot.gateway.feed import FeedEnded
-from folkmoot.model.fold import ends_for
+from folkmoot.model.entry import Entry
+from folkmoot.model.fold import begins_for, ends_for
 from folkmoot.model.ids import GroupId
 from folkmoot.model.membership import Span, current, span_after, span_of
 from folkmoot.model.position import MARK_BYTES, Position, Standing, judge, position_at
@@ -47,14 +48,16 @@ class Others(msgspec.Struct, frozen=True):
 class Place:
     """Where a connection stands in a group that it is catching up with."""
 
-    __slots__ = ("acked", "epoch", "group", "last", "mark", "seq", "told")
+    __slots__ = ("acked", "epoch", "group", "join", "last", "mark", "seq", "told")
 
-    def __init__(self, group: GroupId, position: Position, last: int | None) -> None:
+    def __init__(self, group: GroupId, position: Position, last: int | None, join: int = 0) -> None:
         self.group = group
         self.epoch = position.epoch
         self.seq = position.seq
         self.mark = position.mark
         self.last = last
+        # The join that is still to come: 0 once it is passed. What is read stands on it being there.
+        self.join = join
         self.acked = position.seq
         self.told = False
 
@@ -207,7 +210,7 @@ class Follower:
                 return self._nothing(wish)
         if _begins_anew(view, span, wish.position.seq):
             return await self._join(view, span)
-        return Place(wish.group, wish.position, span.last)
+        return Place(wish.group, wish.position, span.last, _join_to_come(view, span, wish.position.seq))
 
     async def _begin_fresh(self, wish: Wish, view: GroupView) -> Place | None:
         membership = current(view.memberships)
@@ -259,7 +262,7 @@ class Follower:
                 role=membership.role,
             )
         )
-        return Place(view.group, position, span.last)
+        return Place(view.group, position, span.last, membership.join)
 
     async def _snapshot(self, view: GroupView) -> None:
         connection = self._connection
@@ -292,8 +295,8 @@ class Follower:
         last = place.last
         if last is None:
             feed = await connection.gateway.feeds.open(place.group)
-            if feed.seq < place.seq:
-                await feed.bring_to(place.seq)
+            if feed.seq < max(place.seq, place.join):
+                await feed.bring_to(max(place.seq, place.join))
                 return False
             if feed.seq == place.seq:
                 if feed.hash[:MARK_BYTES] != place.mark:
@@ -317,16 +320,14 @@ class Follower:
         connection = self._connection
         entries_max = max(1, min(PAGE_ENTRIES_MAX, place.acked + connection.window - place.seq))
         async with connection.gateway.reading:
-            page = await connection.gateway.store.read(
-                place.group, Span(place.seq + 1, last), entries_max=entries_max, bytes_max=PAGE_BYTES_MAX
-            )
-        if not page:
-            raise FeedEnded(place.group)
+            page = await self._next_page(place, last, entries_max)
         frames = []
         over = False
         for entry in page:
             frames.append(connection.outlet.frame(connection.outlet.codec.encode(entry_event(entry))))
             place.epoch, place.seq, place.mark = entry.epoch, entry.seq, entry.hash[:MARK_BYTES]
+            if entry.seq == place.join:
+                place.join = 0
             if ends_for(entry, connection.user):
                 # Whatever was known of the memberships when this catch-up began, it stops at a removal.
                 over = True
@@ -336,6 +337,28 @@ class Follower:
         if over or place.seq == place.last:
             return await self._after_end(place)
         return False
+
+    async def _next_page(self, place: Place, last: int, entries_max: int) -> list[Entry]:
+        """What comes after the place in the log. Raises FeedEnded where that log is not the one it was judged by.
+
+        It is read together with the entry at the place: a store may be set back to an earlier state at any await, and
+        would then show what others say in a group that, there, this user has not joined.
+        """
+        page = await self._connection.gateway.store.read(
+            place.group, Span(max(1, place.seq), last), entries_max=entries_max + 1, bytes_max=2 * PAGE_BYTES_MAX
+        )
+        if place.seq:
+            if not page or page[0].seq != place.seq or page[0].hash[:MARK_BYTES] != place.mark:
+                raise FeedEnded(place.group)
+            page = page[1:]
+        else:
+            page = page[:entries_max]
+        if not page:
+            raise FeedEnded(place.group)
+        for entry in page:
+            if entry.seq == place.join and not begins_for(entry, self._connection.user):
+                raise FeedEnded(place.group)
+        return page
 
     async def _after_end(self, place: Place) -> bool:
         """A membership ended at the place: go on in the next there is, or say that it is over."""
@@ -350,6 +373,7 @@ class Follower:
             return True
         again = await self._join(view, span)
         place.seq, place.mark, place.last, place.acked = again.seq, again.mark, again.last, again.seq
+        place.join = again.join
         return False
 
     async def _window(self, place: Place) -> None:
@@ -375,3 +399,9 @@ def _begins_anew(view: GroupView, span: Span, seq: int) -> bool:
     and since when, is told by `joined` and by nothing else. With `history = all` a new membership skips nothing.
     """
     return not view.history_all and span.first > seq
+
+
+def _join_to_come(view: GroupView, span: Span, seq: int) -> int:
+    """The join of the membership that `span` is of, where someone at `seq` has yet to read it; else 0."""
+    joins = (m.join for m in view.memberships if m.end == span.last and m.join > seq)
+    return min(joins, default=0)

@@ -94,6 +94,19 @@ def ends_for(entry: Entry, user: UserId) -> bool:
             return False
 
 
+def begins_for(entry: Entry, user: UserId) -> bool:
+    """Whether `entry` can be the one that begins a membership of `user`."""
+    match _body_of(entry):
+        case bodies.Created(members=members):
+            return entry.sender == user or user in members
+        case bodies.Joined():
+            return entry.sender == user
+        case bodies.Added(users=users):
+            return user in users
+        case _:
+            return False
+
+
 def may_manage(role: str) -> bool:
     """Whether a role adds, removes and renames."""
     return role in (ADMIN, OWNER)
