@@ -17,6 +17,7 @@ def test_what_it_can_suffer_is_named_and_a_single_node_of_cassandra_is_left_alon
     assert set(three.faults) <= set(KINDS)
     for target in (one, three):
         asyncio.run(target.close())
+        assert not target.folder.exists()
 
 
 def test_every_fault_of_a_process_or_of_the_bus_is_healed() -> None:

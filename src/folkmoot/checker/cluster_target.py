@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,7 @@ class ClusterTarget:
             await proxy.close()
         if self._cluster is not None:
             await asyncio.gather(*(self._cluster.kill(name) for name in self._cluster.parts))
-            await asyncio.to_thread(self._cluster.remove_data)
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _striking(self, kind: Kind, how: str) -> Strike:
         async def strike(seconds: float) -> None:
