@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.node import lifecycle
 from folkmoot.node.config import Settings
+from folkmoot.ports.bus import Bus
 from folkmoot.ports.clock import Clock
 from folkmoot.testing.faulty_files import FaultyFiles
 from folkmoot.testing.rude_client import Answer, RudeClient
@@ -70,7 +71,7 @@ def test_it_is_not_ready_while_its_store_is_away_and_ready_again_by_itself(
 ) -> None:
     files = FaultyFiles()
 
-    async def on_faulty_files(settings: Settings, clock: Clock) -> SqliteStore:
+    async def on_faulty_files(settings: Settings, clock: Clock, _: Bus) -> SqliteStore:
         path = Path(settings.data_dir) / "folkmoot.db"
         path.parent.mkdir(exist_ok=True)
         return await SqliteStore.open(path, clock=clock, vfs=files.name)
