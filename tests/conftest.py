@@ -3,9 +3,9 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -13,6 +13,9 @@ from folkmoot.cluster import cassandra_jars
 from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings
 from folkmoot.cluster.process import free_port
 from folkmoot.testing.long_steps import long_steps
+
+if TYPE_CHECKING:
+    from folkmoot.backends.cassandra.driver import CassandraSettings
 
 STEP_SECONDS_MAX: Final = 0.25
 
@@ -55,3 +58,23 @@ def cassandra_node(cassandra_program: Path) -> Iterator[CassandraNode]:
             yield node
         finally:
             asyncio.run(node.kill())
+
+
+@pytest.fixture
+def keyspace(request: pytest.FixtureRequest) -> "Callable[[int], CassandraSettings]":
+    """An empty keyspace with buckets of a size, on the node that `CASSANDRA_FOR_TESTS` names, or one of ours."""
+    # Only who asks for one loads the driver.
+    from folkmoot.testing.cassandra_harness import emptied, parse_node, settings_of
+
+    given = os.environ.get("CASSANDRA_FOR_TESTS")
+    if given:
+        address, port, user, password = parse_node(given)
+    else:
+        node = request.getfixturevalue("cassandra_node")
+        address, port, user, password = node.settings.address, node.settings.cql_port, "", ""
+
+    def made(bucket_size: int) -> "CassandraSettings":
+        settings = settings_of(address, port, bucket_size=bucket_size, user=user, password=password)
+        return asyncio.run(emptied(settings))
+
+    return made
