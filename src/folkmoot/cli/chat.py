@@ -1,24 +1,17 @@
 """`folkmoot chat`: a group on a terminal, what others say above, what I type sent with Enter."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from folkmoot.cli.connect import (
     NOT_DONE,
-    URL_DEFAULT,
-    As,
-    CaFile,
     Caller,
-    DataDir,
-    Token,
-    TokenFile,
-    Url,
     fail,
     group_named,
 )
+from folkmoot.cli.options import given
 from folkmoot.cli.show import as_text, event_text
 from folkmoot.cli.terminal import Terminal
 
@@ -33,21 +26,17 @@ ANSWERS_S_MAX = 10.0
 """How long, after the end of input, answers to what was typed are waited for."""
 
 
+@given(Caller)
 def chat(
+    caller: Caller,
     group: Annotated[str, typer.Argument(help="A group's id or name; none: my only one.")] = "",
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Chat in a group: type a line and press Enter; Ctrl-D leaves."""
 
     async def work(client: "Client") -> int:
         return await _Chat(client, await group_named(client, group)).run()
 
-    unsent = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
+    unsent = caller.run(work)
     if unsent:
         fail(f"{unsent} of your messages were not confirmed", NOT_DONE)
 

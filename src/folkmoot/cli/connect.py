@@ -36,10 +36,16 @@ Group = Annotated[str, typer.Argument(help="A group's id, or its name where one 
 
 
 class Caller:
-    """Where to connect, and as whom: what the options of a verb came to."""
+    """Where to connect, and as whom: what the options of a verb (`given`) came to."""
 
     def __init__(
-        self, url: str, token: str, token_file: Path | None, as_user: str, data_dir: Path, ca_file: Path | None
+        self,
+        url: Url = URL_DEFAULT,
+        ca_file: CaFile = None,
+        token: Token = "",
+        token_file: TokenFile = None,
+        as_user: As = "",
+        data_dir: DataDir = Path("data"),
     ) -> None:
         from folkmoot.client.link import connecting, socket_url
 

@@ -2,24 +2,17 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from folkmoot.cli.connect import (
-    URL_DEFAULT,
-    As,
-    CaFile,
     Caller,
-    DataDir,
     Group,
     Json,
-    Token,
-    TokenFile,
-    Url,
     group_named,
 )
+from folkmoot.cli.options import given
 from folkmoot.cli.table import show_table
 
 if TYPE_CHECKING:
@@ -34,7 +27,9 @@ User = Annotated[str, typer.Argument(help="A user.")]
 
 
 @app.command()
+@given(Caller)
 def create(
+    caller: Caller,
     name: Annotated[str, typer.Argument(help="What it is called.")],
     member: Annotated[list[str] | None, typer.Option("--member", help="A member beside you; may be repeated.")] = None,
     history: Annotated[
@@ -45,12 +40,6 @@ def create(
     ] = "invite",
     send_id: Annotated[str, typer.Option("--id", help="The request's own id: the same again is the same group.")] = "",
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Make a group, of which you are the owner, and print its id."""
 
@@ -64,19 +53,15 @@ def create(
             timeout_s=30,
         )
 
-    made = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
+    made = caller.run(work)
     typer.echo(json.dumps({"group": made}) if as_json else made)
 
 
 @app.command("list")
+@given(Caller)
 def list_groups(
+    caller: Caller,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """List your groups: id, name, members, messages, unread."""
 
@@ -89,7 +74,7 @@ def list_groups(
                 return rows
             after = page.next
 
-    rows = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
+    rows = caller.run(work)
     if as_json:
         import msgspec
 
@@ -103,15 +88,11 @@ def list_groups(
 
 
 @app.command()
+@given(Caller)
 def members(
+    caller: Caller,
     group: Group,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """List a group's members: user, role, since which entry."""
 
@@ -125,7 +106,7 @@ def members(
                 return rows
             after = page.next
 
-    rows = Caller(url, token, token_file, as_user, data_dir, ca_file).run(work)
+    rows = caller.run(work)
     if as_json:
         import msgspec
 
@@ -136,115 +117,85 @@ def members(
 
 
 @app.command()
+@given(Caller)
 def add(
+    caller: Caller,
     group: Group,
     users: Users,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Make users members."""
-    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.add(g, users))
+    _change(caller, group, lambda c, g: c.add(g, users))
 
 
 @app.command()
+@given(Caller)
 def remove(
+    caller: Caller,
     group: Group,
     user: User,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Take a member out."""
-    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.remove(g, user))
+    _change(caller, group, lambda c, g: c.remove(g, user))
 
 
 @app.command()
+@given(Caller)
 def rename(
+    caller: Caller,
     group: Group,
     name: Annotated[str, typer.Argument(help="What it is to be called.")],
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Give a group another name."""
-    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.rename(g, name))
+    _change(caller, group, lambda c, g: c.rename(g, name))
 
 
 @app.command()
+@given(Caller)
 def role(
+    caller: Caller,
     group: Group,
     user: User,
     new_role: Annotated[Literal["owner", "admin", "member"], typer.Argument(help="owner, admin or member.")],
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Make a member an owner, an admin, or a plain member."""
-    _change(
-        Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.set_role(g, user, new_role)
-    )
+    _change(caller, group, lambda c, g: c.set_role(g, user, new_role))
 
 
 @app.command()
+@given(Caller)
 def leave(
+    caller: Caller,
     group: Group,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Leave a group."""
-    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.leave(g))
+    _change(caller, group, lambda c, g: c.leave(g))
 
 
 @app.command()
+@given(Caller)
 def delete(
+    caller: Caller,
     group: Annotated[str, typer.Argument(help="The group's id, or the start of its name.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """End a group for all its members, for good. Only owners may."""
     if not yes:
         typer.confirm(f"Delete {group} for everyone? It cannot be undone", abort=True)
-    _change(Caller(url, token, token_file, as_user, data_dir, ca_file), group, lambda c, g: c.delete_group(g))
+    _change(caller, group, lambda c, g: c.delete_group(g))
 
 
 @app.command()
+@given(Caller)
 def join(
+    caller: Caller,
     group: Annotated[str, typer.Argument(help="An open group's id.")],
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Join an open group."""
 
     async def work(client: "Client") -> int:
         return await client.join(group)
 
-    typer.echo(Caller(url, token, token_file, as_user, data_dir, ca_file).run(work))
+    typer.echo(caller.run(work))
 
 
 def _change(caller: Caller, group: str, change: "Callable[[Client, str], Awaitable[int]]") -> None:

@@ -1,23 +1,16 @@
 """`folkmoot history`: a page of a group's log."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from folkmoot.cli.connect import (
-    URL_DEFAULT,
-    As,
-    CaFile,
     Caller,
-    DataDir,
     Group,
     Json,
-    Token,
-    TokenFile,
-    Url,
     group_named,
 )
+from folkmoot.cli.options import given
 from folkmoot.cli.show import as_json as to_json
 from folkmoot.cli.show import as_text
 
@@ -28,18 +21,14 @@ if TYPE_CHECKING:
 PAGE = 100
 
 
+@given(Caller)
 def history(
+    caller: Caller,
     group: Group,
     after: Annotated[int | None, typer.Option(min=0, help="Forwards, after this seq.")] = None,
     before: Annotated[int | None, typer.Option(min=1, help="Backwards, before this seq.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries.")] = 50,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Show the end of a group's log, or a stretch of it, in rising order."""
 
@@ -59,6 +48,6 @@ def history(
                 high = page.entries[0].seq
         return pages if after is not None else pages[::-1]
 
-    for page in Caller(url, token, token_file, as_user, data_dir, ca_file).run(work):
+    for page in caller.run(work):
         for entry in page.entries:
             typer.echo(to_json(entry) if as_json else as_text(entry))

@@ -1,13 +1,13 @@
 """`folkmoot key`: API keys for backends: make one, list them, revoke one."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from folkmoot.cli.connect import URL_DEFAULT, WRONG_USE, CaFile, DataDir, Json, Url, fail
-from folkmoot.cli.office import ApiKeyText, Office, as_time
+from folkmoot.cli.connect import WRONG_USE, Json, fail
+from folkmoot.cli.office import Office, as_time
+from folkmoot.cli.options import given
 from folkmoot.cli.table import show_table
 
 app = typer.Typer(help="API keys for your backends: make, list and revoke them.", no_args_is_help=True)
@@ -19,7 +19,9 @@ def options() -> None:
 
 
 @app.command()
+@given(Office)
 def create(
+    office: Office,
     name: Annotated[str, typer.Argument(help="What it is for: shown in lists.")],
     scope: Annotated[
         list[str],
@@ -32,10 +34,6 @@ def create(
         float, typer.Option("--requests-per-s", min=0.01, help="How often it may ask; twice as often for a moment.")
     ] = 100.0,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """Make a key, and print it: this once, the server keeps only its hash."""
     from folkmoot.ports.accounts import SCOPES
@@ -44,22 +42,20 @@ def create(
     if wrong:
         fail(f"--scope {wrong[0]}: one of {', '.join(SCOPES)}", WRONG_USE)
     body = {"name": name, "scopes": list(scope), "requests_per_s": requests_per_s}
-    made = Office(url, key, data_dir, ca_file).ask("POST", "keys", body=body)
+    made = office.ask("POST", "keys", body=body)
     typer.echo(json.dumps(made) if as_json else made["key"])
     if not as_json:
         typer.echo(f"its id is {made['id']}; keep the key now, it is not shown again", err=True)
 
 
 @app.command("list")
+@given(Office)
 def list_keys(
+    office: Office,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """List keys, revoked ones too, without their secrets."""
-    rows = list(Office(url, key, data_dir, ca_file).pages("keys"))
+    rows = list(office.pages("keys"))
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
@@ -81,13 +77,11 @@ def list_keys(
 
 
 @app.command()
+@given(Office)
 def revoke(
+    office: Office,
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, not the key.")],
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """End a key for ever, and with it the tokens it had made and the connections that came by them."""
-    Office(url, key, data_dir, ca_file).ask("DELETE", "keys", key_id)
+    office.ask("DELETE", "keys", key_id)
     typer.echo(f"{key_id} is revoked")

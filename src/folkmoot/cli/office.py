@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import typer
 
-from folkmoot.cli.connect import NO_SERVER, WRONG_USE, fail
+from folkmoot.cli.connect import NO_SERVER, URL_DEFAULT, WRONG_USE, CaFile, DataDir, Url, fail
 
 ANSWER_S_MAX: Final = 30.0
 TOKEN_LIFETIME_S: Final = 60
@@ -30,7 +30,13 @@ class Office:
     Python's own HTTP is enough for a request or two; it follows no redirects, which would hand the key to another.
     """
 
-    def __init__(self, url: str, key: str, data_dir: Path, ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        url: Url = URL_DEFAULT,
+        key: ApiKeyText = "",
+        data_dir: DataDir = Path("data"),
+        ca_file: CaFile = None,
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
             fail(f"{url!r} is not the address of a server: http://host:port", WRONG_USE)

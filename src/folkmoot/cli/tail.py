@@ -1,25 +1,18 @@
 """`folkmoot tail`: entries as they come, from the head, the join, a number or a position."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from folkmoot.cli.connect import (
-    URL_DEFAULT,
     WRONG_USE,
-    As,
-    CaFile,
     Caller,
-    DataDir,
     Json,
-    Token,
-    TokenFile,
-    Url,
     fail,
     group_named,
 )
+from folkmoot.cli.options import given
 from folkmoot.cli.show import as_json as to_json
 from folkmoot.cli.show import as_text, event_text
 
@@ -31,19 +24,15 @@ ROWS = 500
 PAGE = 100
 
 
+@given(Caller)
 def tail(
+    caller: Caller,
     group: Annotated[str, typer.Argument(help="A group's id or name; none: all of mine.")] = "",
     since: Annotated[
         str, typer.Option("--from", metavar="WHERE", help="head, start (my join), a seq, or a position of --json.")
     ] = "head",
     count: Annotated[int, typer.Option("--count", min=0, help="End after so many; 0: never.")] = 0,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    ca_file: CaFile = None,
-    token: Token = "",
-    token_file: TokenFile = None,
-    as_user: As = "",
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Show entries as they come, until Ctrl-C."""
     after = int(since) if since.isdecimal() and since.isascii() else None
@@ -51,7 +40,6 @@ def tail(
     if (is_position or after is not None) and not group:
         fail("--from a seq or a position needs a group", WRONG_USE)
     store = _store_at(group, since) if is_position else None
-    caller = Caller(url, token, token_file, as_user, data_dir, ca_file)
 
     async def work(client: "Client") -> None:
         # A position is of a group that goes by its id: by its name one would not know it before asking.

@@ -1,13 +1,13 @@
 """`folkmoot users`: who is known, and whether they may come in."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from folkmoot.cli.connect import URL_DEFAULT, CaFile, DataDir, Json, Url
-from folkmoot.cli.office import ApiKeyText, Office, as_time
+from folkmoot.cli.connect import Json
+from folkmoot.cli.office import Office, as_time
+from folkmoot.cli.options import given
 from folkmoot.cli.table import show_table
 
 app = typer.Typer(help="Users: look them up, deactivate them, sign them out.", no_args_is_help=True)
@@ -21,15 +21,13 @@ def options() -> None:
 
 
 @app.command("list")
+@given(Office)
 def list_users(
+    office: Office,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """List the users of whom something is known: a profile, a sign-out, or that they were deactivated."""
-    rows = list(Office(url, key, data_dir, ca_file).pages("users"))
+    rows = list(office.pages("users"))
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
@@ -38,16 +36,14 @@ def list_users(
 
 
 @app.command()
+@given(Office)
 def show(
+    office: Office,
     user: User,
     as_json: Json = False,
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """Show a user's profile, and whether they may come in."""
-    found = Office(url, key, data_dir, ca_file).ask("GET", "users", user)
+    found = office.ask("GET", "users", user)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -63,34 +59,28 @@ def show(
 
 
 @app.command()
-def deactivate(
-    user: User, url: Url = URL_DEFAULT, key: ApiKeyText = "", data_dir: DataDir = Path("data"), ca_file: CaFile = None
-) -> None:
+@given(Office)
+def deactivate(office: Office, user: User) -> None:
     """Shut a user out: their connections end within a second. Groups, memberships and messages stay."""
-    Office(url, key, data_dir, ca_file).ask("PUT", "users", user, "active", body={"active": False})
+    office.ask("PUT", "users", user, "active", body={"active": False})
     typer.echo(f"{user} is deactivated")
 
 
 @app.command()
-def reactivate(
-    user: User, url: Url = URL_DEFAULT, key: ApiKeyText = "", data_dir: DataDir = Path("data"), ca_file: CaFile = None
-) -> None:
+@given(Office)
+def reactivate(office: Office, user: User) -> None:
     """Let a user in again, with the tokens they have."""
-    Office(url, key, data_dir, ca_file).ask("PUT", "users", user, "active", body={"active": True})
+    office.ask("PUT", "users", user, "active", body={"active": True})
     typer.echo(f"{user} is active")
 
 
 @app.command("sign-out")
+@given(Office)
 def sign_out(
+    office: Office,
     user: User,
     device: Annotated[str, typer.Option(help="This device only; else all.")] = "",
-    url: Url = URL_DEFAULT,
-    key: ApiKeyText = "",
-    data_dir: DataDir = Path("data"),
-    ca_file: CaFile = None,
 ) -> None:
     """End what tokens made until now are good for, and the connections that came by them."""
-    Office(url, key, data_dir, ca_file).ask(
-        "POST", "users", user, "sign-out", body={"device": device} if device else {}
-    )
+    office.ask("POST", "users", user, "sign-out", body={"device": device} if device else {})
     typer.echo(f"{user} is signed out" + (f" on {device}" if device else " everywhere"))
