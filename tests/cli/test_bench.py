@@ -11,7 +11,15 @@ from folkmoot.cli.main import app
 RUN = ["bench", "start", "--groups", "20", "--runs", "2"]
 
 
-def test_a_measure_is_told_and_written(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of tests stay out of those of the machine."""
+    home = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    return home
+
+
+def test_a_measure_is_told_written_and_kept(tmp_path: Path, state_home: Path) -> None:
     found = tmp_path / "found.json"
     page = tmp_path / "found.html"
     command = [*RUN, "--dir", str(tmp_path), "--json", str(found), "--html", str(page)]
@@ -23,6 +31,16 @@ def test_a_measure_is_told_and_written(tmp_path: Path) -> None:
     assert len(report["runs"]) == 2
     assert page.read_text().startswith("<!doctype html>")
     assert {path.name for path in tmp_path.iterdir()} == {"found.json", "found.html"}
+    (kept,) = (state_home / "folkmoot" / "bench").iterdir()
+    assert kept.read_bytes() == found.read_bytes()
+
+
+def test_where_nothing_can_be_kept_the_measure_is_told_all_the_same(tmp_path: Path, state_home: Path) -> None:
+    (state_home / "folkmoot").write_text("a file where a folder has to be")
+    result = CliRunner().invoke(app, [*RUN, "--dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "start: 2 of 2 runs gave a result" in result.stdout
+    assert "not kept for folkmoot plan" in result.stderr
 
 
 def test_without_a_compiler_it_is_skipped_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,8 +188,23 @@ def _measure(plans: "list[Plan]", folder: Path | None, json_file: Path | None, h
             html_file.write_text(page_of(reports), encoding="utf-8")
     except OSError as error:
         fail(str(error), WRONG_USE)
+    _keep(reports)
     if len(reports) < len(plans) or any(report.refused for report in reports):
         raise typer.Exit(NOT_DONE)
+
+
+def _keep(reports: "list[Report]") -> None:
+    """Beside the other results of this machine, where `folkmoot plan` looks."""
+    from folkmoot.bench.kept import keep, kept_folder
+
+    if not reports:
+        return
+    try:
+        path = keep(reports, kept_folder(os.environ), at=datetime.datetime.now(datetime.UTC))
+    except OSError as error:
+        typer.echo(f"not kept for folkmoot plan: {error}", err=True)
+    else:
+        typer.echo(f"kept for folkmoot plan: {path}", err=True)
 
 
 def _reported(plan: "Plan", folder: Path) -> "Report | None":
