@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
+from folkmoot.bench.client import Client
 from folkmoot.bench.jobs import Begin, Job
 from folkmoot.bench.reads import Reads, RestReads
-from folkmoot.bench.traffic import Client
 
 SECOND_NS = 1_000_000_000
 START_NS = 100 * SECOND_NS

@@ -5,8 +5,9 @@ import json
 import msgspec
 import pytest
 
+from folkmoot.bench.client import Client
 from folkmoot.bench.jobs import Begin, Job
-from folkmoot.bench.traffic import NEVER_NS, Client, Sends, Traffic
+from folkmoot.bench.traffic import NEVER_NS, Sends, Traffic
 from folkmoot.bench.wire import next_frame, stamp
 
 SECOND_NS = 1_000_000_000
@@ -169,7 +170,7 @@ def test_a_refusal_is_counted_by_its_code() -> None:
 
 def test_the_floor_is_handed_the_frame_that_a_server_would_send() -> None:
     sockets = Sockets(1, 2)
-    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=1.0, plain=True, text_bytes=9))
+    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=1.0, dialect="floor", text_bytes=9))
     traffic.make_due(START_NS)
     ((_, data),) = sockets.written
     assert int.from_bytes(data[:4], "big") == 0

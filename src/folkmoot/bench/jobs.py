@@ -21,7 +21,8 @@ class Job(msgspec.Struct, kw_only=True):
     With `nap_s` it looks at its sockets that often and sleeps in between, rather than to be woken by each arrival: over
     loopback the waking is paid by whoever writes, which it would not be over a network.
 
-    Whatever waits, a time counts from when the request was meant to be made. `plain`: the other end is the floor.
+    Whatever waits, a time counts from when the request was meant to be made. `dialect`: how the other
+    end is spoken to, of `dialects.DIALECTS`.
     """
 
     host: str
@@ -32,7 +33,7 @@ class Job(msgspec.Struct, kw_only=True):
     members: int
     worker: int = 0
     workers: int = 1
-    plain: bool = False
+    dialect: str = "folkmoot"
     traffic: Literal["none", "sends", "reads", "rest_reads"] = "none"
     rate_per_s: float = 0.0
     one_at_a_time: bool = False

@@ -15,13 +15,13 @@ from typing import Final
 
 import msgspec
 
+from folkmoot.bench.client import Client
+from folkmoot.bench.dialects import DIALECTS, Refused
 from folkmoot.bench.jobs import Begin, Broken, Connected, Job, Tally
 from folkmoot.bench.reads import Reads, RestReads
-from folkmoot.bench.traffic import NEVER_NS, Client, Sends, Traffic
-from folkmoot.bench.wire import CLOSE, PING, PONG_FRAME, event_frame, next_frame, number_of, upgrade_request
-from folkmoot.gateway.identity import mint
+from folkmoot.bench.traffic import NEVER_NS, Sends, Traffic
+from folkmoot.bench.wire import CLOSE, PING, PONG, client_frame, next_frame
 from folkmoot.gateway.listener import raise_open_files
-from folkmoot.protocol import events as ev
 
 OPENING_MAX: Final = 64
 """Sockets on their way at once: a crowd that comes all at once is another measure."""
@@ -36,9 +36,7 @@ EVENTS_PER_TURN_MAX: Final = 128
 """So that what is due is made between them, and not late."""
 
 READ_BYTES: Final = 65_536
-TOKEN_LIFETIME_S: Final = 86_400
 IP_BIND_ADDRESS_NO_PORT: Final = 24
-FLOOR_JOIN: Final = b"JOIN"
 
 
 KINDS: Final[dict[str, type[Traffic]]] = {
@@ -63,7 +61,7 @@ class Load:
         self._clients: dict[int, Client] = {}
         self._live = 0
         self._traffic = Traffic(job, (), self._write)
-        self._upgrade = upgrade_request(job.host, job.port)
+        self._dialect = DIALECTS[job.dialect](job)
         self._now_ms = time.time_ns() // 1_000_000
 
     def connect(self) -> int:
@@ -129,13 +127,11 @@ class Load:
         one.setblocking(False)
         client = self._clients[one.fileno()] = Client(one.fileno(), group, user)
         self._epoll.register(one.fileno(), select.EPOLLIN)
-        if self._job.plain:
-            client.shaken = True
-            self._write(client, FLOOR_JOIN + group.to_bytes(4, "big"))
-        elif self._job.traffic == "rest_reads":
+        if self._job.traffic == "rest_reads":
             self._is_live(client)
-        else:
-            self._write(client, self._upgrade)
+            return
+        client.shaken = not self._dialect.websocket
+        self._write(client, self._dialect.first(client))
 
     def _write(self, client: Client, data: bytes) -> None:
         try:
@@ -170,28 +166,49 @@ class Load:
             self._frames(client, data, at, now_ns)
 
     def _frames(self, client: Client, data: bytes, at: int, now_ns: int) -> None:
-        size = len(data)
+        size, dialect = len(data), self._dialect
         while at < size:
-            if not client.live and self._job.plain:
-                at += 1  # The floor's one byte: it has joined.
-                self._is_live(client)
+            if not (client.live or dialect.websocket):
+                at += 1  # The one byte that says it has joined.
+                self._heard(client, b"")
                 continue
             first, start, end = next_frame(data, at)
             if not end:
                 client.rest = data[at:]
                 return
             at = end
-            if data.startswith(b'{"t":"entry"', start):
+            if dialect.lines and data.find(b"\n", start, end) >= 0:
+                self._lines(client, data, start, end, now_ns)
+            elif data.startswith(dialect.entry, start):
                 self._traffic.entry(client, data, start, end, now_ns)
             elif first == PING:
-                self._write(client, PONG_FRAME)
-            elif first == CLOSE or data.startswith(b'{"t":"goodbye"', start):
-                self._said_goodbye(client, data[start:end])
-            elif not client.live and data.startswith(b'{"t":"recovered"', start):
-                client.seq = number_of(data, start, end, b'"seq":')
-                self._is_live(client)
+                self._write(client, client_frame(data[start:end], PONG))
+            elif first == CLOSE:
+                if not client.live:
+                    raise LoadBroken(
+                        f"the server ended a connection: {data[start + 2 : end][:200].decode(errors='replace')}"
+                    )
             else:
+                self._heard(client, data[start:end])
                 self._traffic.event(client, data, start, end, now_ns)
+
+    def _lines(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
+        for line in data[start:end].splitlines():
+            if line.startswith(self._dialect.entry):
+                self._traffic.entry(client, line, 0, len(line), now_ns)
+            elif line:
+                self._heard(client, line)
+
+    def _heard(self, client: Client, payload: bytes) -> None:
+        was_live = client.live
+        try:
+            answer = self._dialect.heard(client, payload)
+        except Refused as refused:
+            raise LoadBroken(f"the server ended a connection: {refused}") from refused
+        if answer:
+            self._write(client, answer)
+        if client.live and not was_live:
+            self._live += 1
 
     def _shake(self, client: Client, data: bytes) -> int:
         """Go on once the answer to the upgrade is whole; where in `data` it ends."""
@@ -202,18 +219,14 @@ class Load:
         if not data.startswith(b"HTTP/1.1 101"):
             raise LoadBroken(f"the server refused a socket: {data[:200].decode('latin-1')}")
         client.shaken = True
-        token = mint(self._job.secret.encode(), client.user, lifetime_s=TOKEN_LIFETIME_S, now_ms=self._now_ms)
-        hello = event_frame(ev.Hello(token=token, versions=[ev.VERSION], client="bench", window=10_000))
-        self._write(client, hello + event_frame(ev.Resume(groups={self._job.groups[client.group]: ""})))
+        answer = self._dialect.shaken(client, self._now_ms)
+        if answer:
+            self._write(client, answer)
         return end + 4
 
     def _is_live(self, client: Client) -> None:
         client.live = True
         self._live += 1
-
-    def _said_goodbye(self, client: Client, payload: bytes) -> None:
-        if not client.live:
-            raise LoadBroken(f"the server ended a connection: {payload[:200].decode('utf-8', 'replace')}")
 
     def _lost(self, client: Client) -> None:
         if not client.live:

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
+from folkmoot.bench.client import Client
 from folkmoot.bench.jobs import Job, Tally
-from folkmoot.bench.traffic import Client, Traffic
+from folkmoot.bench.traffic import Traffic
 from folkmoot.bench.wire import event_frame, number_of, stamp, stamp_of
 from folkmoot.gateway.identity import mint
 from folkmoot.protocol import events as ev

@@ -197,7 +197,7 @@ class Bench:
         try:
             floor.wait_ready()
             ids = [f"g{number:024d}" for number in range(plan.groups)]
-            with self._up(plan, folder, self._job(plan, floor, traffic="sends", ids=ids, plain=True)) as fleet:
+            with self._up(plan, folder, self._job(plan, floor, traffic="sends", ids=ids, dialect="floor")) as fleet:
                 self._say(f"the floor, {plan.warm_s + plan.seconds:.0f} s")
                 return watch(floor, fleet, folder, warm_s=plan.warm_s, seconds=plan.seconds)
         finally:

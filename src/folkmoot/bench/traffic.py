@@ -1,6 +1,5 @@
 """What one load process asks for and when, whatever the answers; and the counts of what came back."""
 
-import struct
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,33 +7,13 @@ from typing import Final
 
 import msgspec
 
+from folkmoot.bench.client import Client
+from folkmoot.bench.dialects import DIALECTS
 from folkmoot.bench.jobs import Begin, Job, Tally
-from folkmoot.bench.wire import client_frame, event_frame, number_of, stamp, stamp_of
-from folkmoot.gateway.websocket import text_frame
-from folkmoot.model.position import position_at
+from folkmoot.bench.wire import event_frame, number_of, stamp, stamp_of
 from folkmoot.protocol import events as ev
-from folkmoot.protocol.codec import JSON
 
 NEVER_NS: Final = 2**62
-_MESSAGE: Final = b'{"t":"send","id":"%b","kind":"message","group":"%b","join":1,"body":{"text":"%b"}}'
-_FLOOR_HEAD: Final = struct.Struct("!II")
-
-
-class Client:
-    """One socket: whose it is, and how far it is."""
-
-    __slots__ = ("asked", "fd", "group", "live", "reading", "rest", "seq", "shaken", "user")
-
-    def __init__(self, fd: int, group: int, user: str) -> None:
-        self.fd = fd
-        self.group = group
-        self.user = user
-        self.rest = b""
-        self.seq = -1
-        self.reading = 0
-        self.asked = ("", 0)
-        self.shaken = False
-        self.live = False
 
 
 class Traffic:
@@ -45,6 +24,7 @@ class Traffic:
         self.job = job
         self.clients = list(clients)
         self.write = write
+        self.dialect = DIALECTS[job.dialect](job)
         self.of_group: dict[int, list[Client]] = {}
         for client in clients:
             self.of_group.setdefault(client.group, []).append(client)
@@ -93,12 +73,13 @@ class Traffic:
         """Ask for one more."""
 
     def entry(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
-        """An entry has come: the next of its group on this socket, or something is wrong."""
-        seq = number_of(data, start, end, b'"seq":')
-        if seq != client.seq + 1 and client.seq >= 0:
-            self.tally.out_of_order += 1
-        client.seq = seq
-        _, meant_ns = stamp_of(data, start, end)
+        """A delivery has come: where they are numbered the next of its group on this socket, or something is wrong."""
+        if self.dialect.numbered:
+            seq = number_of(data, start, end, b'"seq":')
+            if seq != client.seq + 1 and client.seq >= 0:
+                self.tally.out_of_order += 1
+            client.seq = seq
+        _, meant_ns = stamp_of(data, start, end, self.dialect.before_stamp)
         if meant_ns < 0:
             return
         tally = self.tally
@@ -141,10 +122,7 @@ class Sends(Traffic):
 
     def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
         super().__init__(job, clients, write)
-        self._text = b"x" * job.text_bytes
-        self._ids = [group.encode() for group in job.groups]
         self._turn = dict.fromkeys(self.of_group, 0)
-        self._seqs = dict.fromkeys(self.of_group, 0)
         self._waiting: dict[int, deque[int]] = {group: deque() for group in self.of_group}
         self._busy: set[int] = set()
         self._closed_loop = job.one_at_a_time and job.rate_per_s <= 0
@@ -198,7 +176,7 @@ class Sends(Traffic):
 
     @property
     def _unanswered(self) -> int:
-        if self.job.plain:
+        if not self.dialect.answers:
             return 0
         return self.tally.sent - self.tally.accepted - sum(self.tally.failed.values())
 
@@ -217,27 +195,6 @@ class Sends(Traffic):
         self._turn[group] += 1
         self._busy.add(group)
         self.tally.sent += 1
-        send_id = stamp("t", meant_ns)
-        if self.job.plain:
+        if not self.dialect.answers:
             self.tally.expected += self.job.members
-            frame = self._ready_frame(group, client.user, send_id)
-            self.write(client, _FLOOR_HEAD.pack(group, len(frame)) + frame)
-        else:
-            self.write(client, client_frame(_MESSAGE % (send_id.encode(), self._ids[group], self._text)))
-
-    def _ready_frame(self, group: int, sender: str, send_id: str) -> bytes:
-        """What a server would send to each member: the floor is handed it ready made."""
-        seq = self._seqs[group] = self._seqs[group] + 1
-        entry = ev.EntryEvent(
-            group=self.job.groups[group],
-            seq=seq,
-            position=str(position_at(1, seq, b"\0" * 8)),
-            kind="message",
-            sender=sender,
-            device="",
-            id=send_id,
-            time_ms=1_700_000_000_000,
-            messages=seq,
-            body=msgspec.Raw(b'{"text":"%b"}' % self._text),
-        )
-        return text_frame(JSON.encode(entry))
+        self.write(client, self.dialect.sent(client, stamp("t", meant_ns).encode()))

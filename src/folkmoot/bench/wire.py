@@ -5,41 +5,61 @@ from typing import Final
 
 import msgspec
 
-from folkmoot.protocol.events import SUBPROTOCOL_JSON
+from folkmoot.gateway.websocket import text_frame
+from folkmoot.model.position import position_at
+from folkmoot.protocol import events as ev
+from folkmoot.protocol.codec import JSON
 
 TEXT: Final = 0x81
 PING: Final = 0x89
 CLOSE: Final = 0x88
-PONG_FRAME: Final = b"\x8a\x80\0\0\0\0"
+PONG: Final = 0x8A
 
 STAMP_DIGITS: Final = 19
 """A time in nanoseconds, with zeros before it: the ids of the load's sends are a letter and this."""
 
 
-def upgrade_request(host: str, port: int) -> bytes:
+def upgrade_request(host: str, port: int, path: str = "/v1/socket", subprotocol: str = ev.SUBPROTOCOL_JSON) -> bytes:
     """The whole HTTP request of a WebSocket. Its key proves nothing, so all sockets have the same."""
+    offered = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
     return (
-        f"GET /v1/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Zm9sa21vb3QgYmVuY2ggMA==\r\n"
-        f"Sec-WebSocket-Protocol: {SUBPROTOCOL_JSON}\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Zm9sa21vb3QgYmVuY2ggMA==\r\n{offered}\r\n"
     ).encode()
 
 
-def client_frame(payload: bytes) -> bytes:
-    """A client's text frame. The mask is all zeros: allowed, and nothing to compute."""
+def client_frame(payload: bytes, first: int = TEXT) -> bytes:
+    """A client's frame, of text unless said otherwise. The mask is all zeros: allowed, and nothing to compute."""
     size = len(payload)
     if size < 126:
-        head = struct.pack("!BB", TEXT, 0x80 | size)
+        head = struct.pack("!BB", first, 0x80 | size)
     elif size < 65_536:
-        head = struct.pack("!BBH", TEXT, 0x80 | 126, size)
+        head = struct.pack("!BBH", first, 0x80 | 126, size)
     else:
-        head = struct.pack("!BBQ", TEXT, 0x80 | 127, size)
+        head = struct.pack("!BBQ", first, 0x80 | 127, size)
     return head + b"\0\0\0\0" + payload
 
 
 def event_frame(event: object) -> bytes:
     """The client's frame of an event."""
     return client_frame(msgspec.json.encode(event))
+
+
+def ready_entry(group: str, seq: int, sender: str, send_id: str, text: bytes) -> bytes:
+    """The frame that our server would send to each member of the group: the floor is handed it ready made."""
+    entry = ev.EntryEvent(
+        group=group,
+        seq=seq,
+        position=str(position_at(1, seq, b"\0" * 8)),
+        kind="message",
+        sender=sender,
+        device="",
+        id=send_id,
+        time_ms=1_700_000_000_000,
+        messages=seq,
+        body=msgspec.Raw(b'{"text":"%b"}' % text),
+    )
+    return text_frame(JSON.encode(entry))
 
 
 def next_frame(data: bytes, at: int) -> tuple[int, int, int]:
