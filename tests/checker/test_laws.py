@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from folkmoot.checker.laws import LAWS, judge_run
-from folkmoot.testing.happenings import Asked, Stored, Told
+from folkmoot.testing.happenings import Asked, Noted, Stored, Told
 from folkmoot.testing.plan import small_plan
 from folkmoot.testing.simulation import Run, run_plan
 from folkmoot.testing.world import GroupEnd
@@ -92,3 +92,31 @@ def test_a_run_as_it_was_is_clean() -> None:
 def test_each_law_can_be_broken(change: Change, law: str) -> None:
     assert law in broken(change)
     assert law in LAWS
+
+
+def test_an_outbox_set_back_asks_again_for_what_an_id_meant_then() -> None:
+    """It is told of a conflict, and rightly: what stands under the id is what it asked for later, in other words."""
+    run = run_plan(small_plan())
+    asked = next(h for h in run.happenings if isinstance(h, Asked) and h.send_id == "s2")
+    first = msgspec.structs.replace(asked, body=b'{"text":"as it was first"}')
+    copied = Noted(at_ms=asked.at_ms, who=asked.who, what="copied", detail="1")
+    conflict = Told(
+        at_ms=asked.at_ms,
+        who=asked.who,
+        user=asked.user,
+        group=asked.group,
+        send_id=asked.send_id,
+        seq=None,
+        code="send_id_conflict",
+        definite=True,
+    )
+    at = run.happenings.index(asked)
+    before, after = [*run.happenings[:at], first, copied], run.happenings[at:]
+    back = msgspec.structs.replace(copied, what="rolled back")
+
+    def refused(*then: Noted | Told) -> bool:
+        changed = msgspec.structs.replace(run, happenings=[*before, *after, *then])
+        return "refused" in {violation.law for violation in judge_run(changed)}
+
+    assert refused(conflict)
+    assert not refused(back, conflict)

@@ -163,14 +163,39 @@ def test_reset_then_snapshot_may_go_back() -> None:
     assert kept == KeptPlace(position="p3", seq=3, join=1, name="n", role="admin")
 
 
+def test_nothing_there_of_a_question_older_than_the_place_asks_from_the_place() -> None:
+    places = Places({}, entries_max=100)
+    places.user = ME
+    places.connected()
+    places.look_for("g", 1.0)
+    places.asks.clear()
+    places.joined(joined(4), 1.1)
+    assert not places.nothing_there("g", 1.2), "asked before it was told of its membership, which is over again"
+    assert (places.asks, places.position_of("g")) == (["g"], "p4")
+    places.entry(entry(5), 10, 1.3)
+    places.ended(ev.Ended(group="g", seq=5), 1.3)
+    assert places.get("g") is None
+    assert [type(item) for item in places.take(1.4)] == [ev.JoinedEvent, Received, ev.Ended]
+
+
+def test_nothing_there_of_the_place_itself_ends_it_also_where_an_older_question_was_open() -> None:
+    places = Places({}, entries_max=100)
+    places.connected()
+    places.look_for("g", 1.0)
+    places.joined(joined(4), 1.1)
+    assert not places.nothing_there("g", 1.2)
+    assert places.nothing_there("g", 1.3)
+    assert places.get("g") is None
+
+
 def test_nothing_there_ends_a_group_that_was_asked_for_only() -> None:
     places = places_at(4)
-    assert places.nothing_there("g")
+    assert places.nothing_there("g", 1.0)
     assert places.inbox == [ev.Ended(group="g", seq=4)]
-    assert not places.nothing_there("g")
+    assert not places.nothing_there("g", 1.0)
     places = places_at(4)
     take(places, entry(5))
-    assert not places.nothing_there("g"), "said of something else, such as a pointer"
+    assert not places.nothing_there("g", 1.0), "said of something else, such as a pointer"
     assert places.position_of("g") == "p5"
 
 

@@ -388,3 +388,49 @@ def test_whoever_is_live_where_the_store_set_back_has_no_membership_is_told_that
         assert owner.count(ev.Failed) == 0
 
     an_edge(test)
+
+
+class ListedWhenTold(MemoryStore):
+    """A store whose lists of a user's groups come only once `told` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(Disk(), bucket_size=8)
+        self.told = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def groups_of(self, user: str, *, after: str, rows_max: int) -> list[str]:
+        groups = await super().groups_of(user, after=after, rows_max=rows_max)
+        self.asked.set()
+        await self.told.wait()
+        return groups
+
+
+def test_a_group_whose_feed_broke_while_the_others_are_listed_goes_on_from_its_place() -> None:
+    async def test(edge: Edge, store: ListedWhenTold) -> None:
+        store.told.set()
+        owner, other = await edge.member(OWNER), await edge.member(OTHER)
+        group = await a_group(owner, OTHER)
+        await say(owner, group, "a")
+        await heard(other, group, 2)
+        position = other.all(ev.EntryEvent)[-1].position
+        back = await edge.talker(OTHER)
+        store.told.clear()
+        store.asked.clear()
+        back.say(ev.Resume(groups={group: position}, others=True, fresh="join"))
+        await back.wait(ev.Recovered)
+        await store.asked.wait()
+        feed = edge.gateway.feeds.get(group)
+        assert feed is not None
+        feed.end()
+        store.told.set()
+        assert (await back.wait(ev.ResumeDone)).groups == 1
+        await say(owner, group, "b")
+        await heard(back, group, 3)
+        assert back.story(group) == ["recovered", "recovered", "3"]
+
+    async def body() -> None:
+        store = ListedWhenTold()
+        async with Edge(store) as edge:
+            await test(edge, store)
+
+    run(body())

@@ -1,5 +1,6 @@
 """Every kind of fault begins, ends, is counted, and by itself breaks no law."""
 
+import msgspec
 import pytest
 
 from folkmoot.checker.laws import judge_run
@@ -40,3 +41,13 @@ def test_a_store_set_back_without_a_new_epoch_resets_whoever_is_past_it() -> Non
     assert judge_run(run) == []
     assert any(getattr(h, "event", "") == "reset" for h in run.happenings)
     assert run.restores
+
+
+def test_a_clock_that_is_put_right_ends_a_token_at_its_next_tick_only() -> None:
+    """By the clock that was behind the token was good until then; by the others it has been over for seconds."""
+    behind = [Fault(at_s=0.2, kind="clock jump", target=f"gateway-{n}", lasts_s=8.0, rate=-30.0) for n in (1, 2)]
+    # It asks for no new token meanwhile, and is not idle yet.
+    still = Fault(at_s=1.0, kind="pause", target="user-2/phone", lasts_s=9.0, steps=1)
+    plan = small_plan(says=18, faults=(*behind, still))
+    people = [plan.people[0], msgspec.structs.replace(plan.people[1], token_s=4.0)]
+    assert judge_run(run_plan(msgspec.structs.replace(plan, people=people))) == []

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -38,6 +38,10 @@ LAWS: Final[dict[str, str]] = {
     "strange": "something happened that never should",
 }
 """Every law, and what it is to break it."""
+
+
+_Bodies: TypeAlias = dict[tuple[str, str], tuple[str, bytes]]
+"""By group and send id: the kind and the body that a machine has asked for last."""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -115,10 +119,16 @@ def _of_sends(run: Run) -> Iterator[Violation]:
 
 def _of_answers(run: Run, stage: Stage) -> Iterator[Violation]:
     """What a client was told of a send is what became of it, unless the store has been set back since."""
-    bodies: dict[tuple[str, str, str], tuple[str, bytes]] = {}
+    outboxes: dict[str, _Bodies] = defaultdict(dict)
+    copies: dict[tuple[str, str], _Bodies] = {}
     for at, happening in enumerate(run.happenings):
         if isinstance(happening, Asked):
-            bodies[(happening.who, happening.group, happening.send_id)] = (happening.kind, happening.body)
+            outboxes[happening.who][(happening.group, happening.send_id)] = (happening.kind, happening.body)
+        elif isinstance(happening, Noted) and happening.what == "copied":
+            copies[(happening.who, happening.detail)] = dict(outboxes[happening.who])
+        elif isinstance(happening, Noted) and happening.what == "rolled back":
+            # An outbox that is set back asks again for what an id meant then.
+            outboxes[happening.who] = dict(copies[(happening.who, happening.detail)])
         if not isinstance(happening, Told) or at < stage.last_restore:
             continue
         told = happening
@@ -132,7 +142,7 @@ def _of_answers(run: Run, stage: Stage) -> Iterator[Violation]:
             elif entry.seq != told.seq:
                 yield Violation("missing", f"{told.who} was told that {name} is {told.seq}: it is {entry.seq}")
         elif told.definite and entry is not None and not _asked_anew(told, stage):
-            asked = bodies.get((told.who, told.group, told.send_id))
+            asked = outboxes[told.who].get((told.group, told.send_id))
             if asked is None or asked == (entry.kind, entry.body):
                 yield Violation("refused", f"{told.who} was told {told.code} of {name}: it is {entry.seq}")
 

@@ -405,7 +405,7 @@ class Core:
         if self.requests.failed(event, self._now_s):
             return
         if event.code == "no_such_group":
-            if self.places.nothing_there(event.ref):
+            if self.places.nothing_there(event.ref, self._now_s):
                 self.outbox.no_such_group(event.ref)
         elif event.code == "bad_position":
             # What was kept is damaged: as after a reset, but that the server could not know of it.

@@ -21,7 +21,7 @@ UNANSWERED_S_MAX: Final = 30.0
 class Place:
     """One group: the last entry received and what is known of the user's standing."""
 
-    __slots__ = ("asked", "live", "name", "position", "role", "seq", "starved")
+    __slots__ = ("asked", "doubted", "live", "name", "position", "role", "seq", "starved")
 
     def __init__(self, position: str, seq: int, name: str = "", role: str = "") -> None:
         self.position = position
@@ -30,6 +30,8 @@ class Place:
         self.role = role
         # A resume of it is under way, and nothing has been heard of it since.
         self.asked = False
+        # The group was asked for, with no position, before this place began: that may yet be answered with nothing.
+        self.doubted = False
         # All that was missed has come, on this connection.
         self.live = False
         # Entries were dropped for want of room.
@@ -80,7 +82,7 @@ class Places:
     def connected(self) -> list[GroupId]:
         """The groups whose positions are to be given: all of them."""
         for place in self._places.values():
-            place.asked, place.live, place.starved = True, False, False
+            place.asked, place.doubted, place.live, place.starved = True, False, False, False
         self.needs_new_link = False
         self._gaps.clear()
         self._starved.clear()
@@ -147,7 +149,7 @@ class Places:
         if place is None:
             if event.seq < self._ends.get(group, 0):
                 return  # Of a membership whose end was heard before.
-            place = self._places[group] = Place(event.position, event.seq)
+            place = self._begun(event)
         elif event.seq > place.seq:
             if group in self._gaps or place.starved:
                 return  # Said before the gap was known of: what it skips is still to come, and it will be said again.
@@ -162,7 +164,7 @@ class Places:
         group = event.group
         place = self._places.get(group)
         if place is None:
-            place = self._places[group] = Place(event.position, event.seq)
+            place = self._begun(event)
             self._answered(group, place)
         place.name, place.role = event.name, event.role
         if event.join:
@@ -203,11 +205,19 @@ class Places:
             self._joins.pop(event.group, None)
         self.inbox.append(event)
 
-    def nothing_there(self, group: GroupId) -> bool:
-        """A resume was answered with `no_such_group`: True if it was one that is waited for."""
+    def nothing_there(self, group: GroupId, now_s: float) -> bool:
+        """A resume was answered with `no_such_group`: True if it was one that is waited for.
+
+        Where it may be of a resume without a position, sent before this place began, it does not say that nothing is after
+        the place: that is asked for.
+        """
         place = self._places.get(group)
         if place is None:
             return self._gaps.pop(group, None) is not None
+        if place.doubted:
+            place.doubted = False
+            self._lacks(group, now_s, again=True)
+            return False
         if not place.asked:
             return False
         self._forget(group)
@@ -259,6 +269,11 @@ class Places:
         return kept
 
     # Inside.
+
+    def _begun(self, event: ev.JoinedEvent | ev.Snapshot) -> Place:
+        place = self._places[event.group] = Place(event.position, event.seq)
+        place.doubted = event.group in self._gaps
+        return place
 
     def _lacks(self, group: GroupId, now_s: float, *, again: bool = False) -> None:
         """Ask once; what comes of the group is dropped until it continues."""

@@ -38,6 +38,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     slow: bool = False
     named: bool = False
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether it says where the connection stands, be it nowhere."""
+        return self.named or self.position is not None
+
 
 class Others(msgspec.Struct, frozen=True):
     """All groups of the user that the connection does not follow yet; then `resumed`."""
@@ -74,16 +79,17 @@ class Follower:
         self._bringing = ""
         # The client has named again the group that is being brought up: that ends, and the new wish begins.
         self._superseded = False
-        # Of groups that the client has named and that wait: what it said last.
-        self._named: dict[GroupId, Wish] = {}
+        # Of groups that wait: what the client said last, or else where a feed left the connection. What else waits of
+        # such a group is passed over.
+        self._placed: dict[GroupId, Wish] = {}
 
     @property
     def waiting(self) -> int:
         return len(self._wishes)
 
     def want(self, wish: Wish | Others) -> None:
-        if isinstance(wish, Wish) and wish.named:
-            self._named[wish.group] = wish
+        if isinstance(wish, Wish) and wish.is_placed and (wish.named or wish.group not in self._placed):
+            self._placed[wish.group] = wish
         if isinstance(wish, Wish) and wish.asked and wish.group == self._bringing:
             # It may be waiting for an acknowledgement that never comes, since the client asks anew: so it goes first.
             self._superseded = True
@@ -111,7 +117,7 @@ class Follower:
 
     def close(self) -> None:
         self._wishes.clear()
-        self._named.clear()
+        self._placed.clear()
         if self._task is not None:
             self._task.cancel()
 
@@ -122,14 +128,13 @@ class Follower:
                 if isinstance(wish, Others):
                     await self._bring_others(wish)
                     continue
-                named = self._named.get(wish.group)
-                if named is wish:
-                    del self._named[wish.group]
-                elif named is not None:
+                placed = self._placed.get(wish.group)
+                if placed is wish:
+                    del self._placed[wish.group]
+                elif placed is not None or wish.is_placed or wish.group in self._connection.feeds:
                     # From an older place it would be sent what it has, acknowledge nothing, and be waited for.
                     continue
-                if wish.asked or wish.position is not None or wish.group not in self._connection.feeds:
-                    await self._bring(wish)
+                await self._bring(wish)
         finally:
             self._task = None
 
@@ -142,7 +147,9 @@ class Follower:
             groups = await self._groups_after(after)
             for group in groups:
                 if group not in connection.feeds:
-                    await self._bring(Wish(group=group, fresh=wish.fresh, asked=False))
+                    # One that a feed has let go of since is none of the others: the connection stands somewhere in it.
+                    placed = self._placed.pop(group, None)
+                    await self._bring(placed or Wish(group=group, fresh=wish.fresh, asked=False))
             if len(groups) < LIST_ROWS_MAX:
                 break
             after = groups[-1]

@@ -71,9 +71,7 @@ class Trouble:
         self._world.database.disk.full = False
         for fault in self._world.plan.faults:
             if fault.kind == "clock jump":
-                clock = self._world.nodes[fault.target].clock
-                if clock is not None:
-                    clock.set_right()
+                self.end_clock_jump(fault)
 
     def _at(self, at_s: float, do: Callable[[], None]) -> None:
         self._world.loop.call_at(at_s, do, context=self._world.loop.main.context)
@@ -194,9 +192,11 @@ class Trouble:
             self._world.excuse(node)
 
     def end_clock_jump(self, fault: Fault) -> None:
-        clock = self._world.nodes[fault.target].clock
-        if clock is not None:
-            clock.set_right()
+        node = self._world.nodes[fault.target]
+        if node.clock is not None:
+            node.clock.set_right()
+            # A clock that is put right jumps too: tokens that were over by all others are so by it only now.
+            self._world.excuse(node)
 
     def clock_drift(self, fault: Fault) -> None:
         clock = self._world.nodes[fault.target].clock
