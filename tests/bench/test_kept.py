@@ -11,7 +11,7 @@ from folkmoot.bench.kept import keep, kept_files, kept_folder
 from folkmoot.bench.machine import machine_facts
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.report import Report, report_of
-from folkmoot.bench.scenarios import Run
+from folkmoot.bench.run import Run
 
 AT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 

@@ -7,7 +7,7 @@ from folkmoot.bench.machine import Machine
 from folkmoot.bench.page import HEIGHT, WIDTH, page_of, plot_of
 from folkmoot.bench.plan import Plan, Target
 from folkmoot.bench.report import Report
-from folkmoot.bench.scenarios import Run
+from folkmoot.bench.run import Run
 
 
 def report(**what: object) -> Report:

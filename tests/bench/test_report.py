@@ -8,7 +8,7 @@ import msgspec
 from folkmoot.bench.machine import Machine
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.report import MEANINGS, Report, as_json, lines_of, report_of, shown
-from folkmoot.bench.scenarios import Run
+from folkmoot.bench.run import Run
 
 AT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 

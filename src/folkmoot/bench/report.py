@@ -9,7 +9,7 @@ import msgspec
 from folkmoot.bench.figures import Spread, spread_of
 from folkmoot.bench.machine import UNSYNCED, Machine
 from folkmoot.bench.plan import Plan, Target, targets_of
-from folkmoot.bench.scenarios import Run
+from folkmoot.bench.run import Run
 
 MEANINGS: Final = {
     "deliveries_per_cpu_s": "deliveries per CPU-second of the server",

@@ -215,7 +215,8 @@ def _reported(plan: "Plan", folder: Path) -> "Report | None":
     from folkmoot.bench.machine import machine_facts
     from folkmoot.bench.process import ChildFailed, pinned
     from folkmoot.bench.report import report_of
-    from folkmoot.bench.scenarios import Bench, cores_of_load
+    from folkmoot.bench.scenarios import Bench
+    from folkmoot.bench.stage import cores_of_load
 
     def say(what: str) -> None:
         typer.echo(f"{plan.scenario}: {what}", err=True)

@@ -1,0 +1,108 @@
+"""What every measure stands on: a folder of its own, a server on its core, and the load on the others."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.fleet import Fleet
+from folkmoot.bench.floor import Floor, build
+from folkmoot.bench.groups import create_groups
+from folkmoot.bench.jobs import Job
+from folkmoot.bench.plan import Plan
+from folkmoot.bench.server import Server
+from folkmoot.bench.window import Window, watch
+
+SOURCES: Final = 8
+"""Addresses of loopback that the load comes from: one has ports for 28,000 sockets to one server."""
+
+SOURCE_FIRST: Final = 11
+NAP_S: Final = 0.000_5
+"""How often the load looks at its sockets in fan-out: times are up to this much longer than they were."""
+
+
+class Stage:
+    """One run of `plan` in `folder`, which is empty and goes after it; `kept` is there for all runs.
+
+    `say` is told how far it is. All that start something raise LoadFailed, ChildFailed, GroupsRefused, OSError.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, kept: Path, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.kept = kept
+        self.say = say
+
+    def floor(self) -> Window:
+        """The floor under the plan's load. Raises NoCompiler."""
+        plan = self.plan
+        floor = Floor(build(self.folder), cores=[plan.core_server])
+        try:
+            floor.wait_ready()
+            ids = [f"g{number:024d}" for number in range(plan.groups)]
+            with self.up(self.job(floor, traffic="sends", ids=ids, dialect="floor", nap_s=NAP_S)) as fleet:
+                self.say(f"the floor, {plan.warm_s + plan.seconds:.0f} s")
+                return watch(floor, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds)
+        finally:
+            floor.stop()
+
+    @contextmanager
+    def server(self, **settings: object) -> Iterator[Server]:
+        """A server that is ready, with the plan's settings over `settings`."""
+        plan = self.plan
+        given: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **settings, **plan.settings}
+        server = Server(self.folder, cores=[plan.core_server], settings=given)
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()
+
+    @contextmanager
+    def up(self, job: Job) -> Iterator[Fleet]:
+        """The load's processes, all of their sockets live."""
+        with Fleet(job, cores_of_load(self.plan), self.folder) as fleet:
+            began_s = time.monotonic()
+            sockets = fleet.wait_connected()
+            self.say(f"{sockets:,} sockets came up in {time.monotonic() - began_s:.1f} s")
+            yield fleet
+
+    def job(self, at: Server | Floor, *, ids: list[str] | None = None, **what: object) -> Job:
+        """The plan as a job; the groups are made through the protocol where no `ids` are given."""
+        plan, secret = self.plan, ""
+        if isinstance(at, Server):
+            secret = at.secret
+            if ids is None:
+                ids = create_groups(at.host, at.port, secret, count=plan.groups, members=plan.members)
+        given: Mapping[str, object] = {
+            "host": at.host,
+            "port": at.port,
+            "secret": secret,
+            "sources": [f"127.0.0.{SOURCE_FIRST + n}" for n in range(SOURCES)],
+            "groups": ids or [],
+            "members": plan.members,
+            "rate_per_s": plan.rate_per_s,
+            "text_bytes": plan.text_bytes,
+            "page_entries": plan.page_entries,
+            "log_entries": plan.log_entries,
+            "acks_per_s": 0.0 if isinstance(at, Floor) else plan.acks_per_s,
+        }
+        return msgspec.convert({**given, **what}, Job)
+
+    def watch(self, server: Server, fleet: Fleet) -> Window:
+        """The fleet's traffic, and what it costs the server."""
+        plan = self.plan
+        self.say(f"the server, {plan.warm_s + plan.seconds:.0f} s")
+        return watch(server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=server.counts)
+
+
+def cores_of_load(plan: Plan) -> list[int]:
+    """Where the load runs: as the plan says, else on every core but the server's, else on the only one there is."""
+    if plan.cores_load:
+        return list(plan.cores_load)
+    usable = sorted(os.sched_getaffinity(0))
+    return [core for core in usable if core != plan.core_server] or usable

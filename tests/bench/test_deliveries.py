@@ -1,0 +1,30 @@
+"""What is sent to many arrives at all of them, and is counted so, through the server and through the floor."""
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from folkmoot.bench.plan import Plan
+from folkmoot.bench.run import Run
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_fanout_counts_what_it_sent(ran: Callable[[Plan], Run]) -> None:
+    plan = Plan(scenario="fanout", sockets=40, members=20, rate_per_s=20, seconds=1.0, warm_s=0.5, acks_per_s=10)
+    figures = ran(plan).figures
+    assert figures["messages"] == 30
+    assert figures["deliveries"] == 600
+    # How many fall into the window is a matter of time; more than were asked for in it and while it warmed up cannot.
+    assert 0 < figures["deliveries_per_s"] <= 600
+    assert figures["latency_ms_p50"] <= figures["latency_ms_p99"]
+    # What everyone has is stored by then, if not answered.
+    assert figures["entries_per_commit"] >= 1
+    assert figures["server_cpu_share"] > 0
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_floor_alone(ran: Callable[[Plan], Run]) -> None:
+    run = ran(Plan(scenario="floor", sockets=40, members=20, rate_per_s=20, seconds=1.0, warm_s=0.5))
+    assert run.figures["deliveries"] == 600
+    assert run.series["floor_latency"]
