@@ -208,8 +208,7 @@ class Places:
     def nothing_there(self, group: GroupId, now_s: float) -> bool:
         """A resume was answered with `no_such_group`: True if it was one that is waited for.
 
-        Where it may be of a resume without a position, sent before this place began, it does not say that nothing is after
-        the place: that is asked for.
+        Where it may be of a resume without a position, sent before this place began, what is after that is asked for.
         """
         place = self._places.get(group)
         if place is None:
