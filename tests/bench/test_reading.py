@@ -17,5 +17,6 @@ def test_history_is_read_in_both_directions(ran: Callable[[Plan], Run], door: Li
     run = ran(plan)
     assert 0 < run.figures["pages_per_s"] <= 48
     assert run.figures["page_bytes"] > 50 * 180
+    assert run.figures["store_bytes_per_entry"] > 180
     assert run.series["forwards"]
     assert run.series["backwards"]

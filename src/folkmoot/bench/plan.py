@@ -13,6 +13,7 @@ SCENARIOS: Final = {
     "idle": "memory of connections that only are there",
     "sends": "messages in pairs, one a group at a time: how fast sends become durable",
     "history": "pages of a long log, forwards and backwards",
+    "roles": "what gateway, router and bus cost as processes apart",
     "start": "a store of many groups that nobody reads: how soon it is served from",
 }
 
@@ -50,6 +51,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "idle": {"rate_per_s": 0.0, "warm_s": 10.0, "seconds": 30.0},
     "sends": {"sockets": 1_000, "members": 2, "rate_per_s": 3_000.0},
     "history": {"sockets": 100, "members": 2, "rate_per_s": 300.0, "warm_s": 2.0},
+    "roles": {"rate_per_s": 250.0, "seconds": 10.0, "warm_s": 4.0, "acks_per_s": 3_000.0},
     "start": {"members": 2, "runs": 3},
 }
 """Where a scenario's own size is another than `Plan` says."""

@@ -17,6 +17,7 @@ def history(stage: Stage) -> Run:
         messages=plan.log_entries - 1,
         text_bytes=plan.text_bytes,
     )
+    stored = sum(path.stat().st_size for path in stage.folder.iterdir())
     with stage.server() as server:
         job = stage.job(server, traffic="reads" if plan.door == "socket" else "rest_reads", ids=ids)
         with stage.up(job) as fleet:
@@ -31,6 +32,7 @@ def history(stage: Stage) -> Run:
             "pages_per_s": tally.in_window / window.seconds,
             "pages_per_cpu_s": tally.in_window / window.cpu_s,
             "page_bytes": float(tally.frame_bytes),
+            "store_bytes_per_entry": stored / (plan.groups * plan.log_entries),
         }
         run.figures |= times_of("forwards", tally.forwards) | times_of("backwards", tally.backwards)
     return run

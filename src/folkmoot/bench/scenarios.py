@@ -9,6 +9,7 @@ from folkmoot.bench.crowds import idle
 from folkmoot.bench.deliveries import fanout, floor_alone
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.reading import history
+from folkmoot.bench.roles import roles
 from folkmoot.bench.run import Run
 from folkmoot.bench.sending import sends
 from folkmoot.bench.stage import Stage
@@ -20,6 +21,7 @@ RUNS: Final[Mapping[str, Callable[[Stage], Run]]] = {
     "idle": idle,
     "sends": sends,
     "history": history,
+    "roles": roles,
     "start": start,
 }
 

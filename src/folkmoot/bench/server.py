@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,14 +31,21 @@ counts are read without a key."""
 class Server(Child):
     """Started at once; `wait_ready` before anything else."""
 
-    def __init__(self, data_dir: Path, *, cores: Collection[int], settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        cores: Collection[int],
+        settings: Mapping[str, object] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self._data_dir = data_dir
         self._began_s = time.monotonic()
         self.settings = dict(SETTINGS) | dict(settings or {})
         self.host, self.port = "127.0.0.1", 0
-        options = [f"--set={name}={value}" for name, value in self.settings.items()]
+        set_so = [f"--set={name}={value}" for name, value in self.settings.items()]
         command = python("folkmoot.cli", "serve", "--json", "--stop-with-stdin", "--port", "0", "--data-dir")
-        super().__init__([*command, str(data_dir), *options], cores=cores, log=data_dir / "server.log")
+        super().__init__([*command, str(data_dir), *options, *set_so], cores=cores, log=data_dir / "server.log")
 
     def wait_ready(self) -> float:
         """Return once it takes sends: how long that took since it was started, in seconds. Raises ChildFailed."""

@@ -1,0 +1,146 @@
+"""What each role costs as a process apart, with NATS between them: by what differs among a few loads."""
+
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from folkmoot.bench.run import Run
+from folkmoot.bench.server import Server
+from folkmoot.bench.stage import NAP_S, Stage
+from folkmoot.bench.usage import Usage, usage_of
+from folkmoot.bench.window import Window, refusals_of, watch
+
+MICRO: Final = 1_000_000
+ROLES: Final = ("gateway", "router", "bus")
+"""As told apart here: gateways; the process that routes, delivers and writes the store; NATS."""
+
+FEW_MEMBERS: Final = 10
+"""Of a group where what a message costs beside its deliveries is to be seen; on two gateways it is on both of them."""
+
+BUSY: Final = 4
+"""So many times the rate for what router and bus cost when they have much to do, and take it in batches."""
+
+SETTLE_S: Final = 2.0
+"""After the sockets are up: what connecting left to do is done by then."""
+
+IDLE_S: Final = 2.0
+"""Before the traffic: what the processes cost when nobody sends is taken off."""
+
+
+def roles(stage: Stage) -> Run:
+    """What gateways, router and bus cost. Raises LoadFailed, ChildFailed, GroupsRefused, OSError."""
+    plan = stage.plan
+    many = msgspec.structs.replace(plan, acks_per_s=0.0)
+    few = msgspec.structs.replace(many, members=FEW_MEMBERS, sockets=plan.sockets // 10)
+    busy = msgspec.structs.replace(few, rate_per_s=plan.rate_per_s * BUSY)
+    loads = {"few": (1, few), "few_on_two": (2, few), "busy": (1, busy), "many": (1, many), "many_acked": (1, plan)}
+    run, costs = Run(), {}
+    for name, (gateways, load) in loads.items():
+        folder = stage.folder / name
+        folder.mkdir()
+        costs[name], window = _costs(Stage(load, folder, stage.kept, stage.say), gateways)
+        run.refusals += [f"{name}: {why}" for why in refusals_of(window)]
+        run.figures |= window.conditions()
+    if not run.refusals:
+        run.figures |= costs_of(costs, members=plan.members, acks_per_send=plan.acks_per_s / plan.rate_per_s)
+    return run
+
+
+def _costs(stage: Stage, gateways: int) -> tuple[dict[str, float], Window]:
+    """CPU seconds of a send by role, without what the role takes when nobody sends."""
+    plan, seen = stage.plan, list[dict[str, float]]()
+    room: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **plan.settings}
+    server = Workers(stage.folder, gateways=gateways, cores=[plan.core_server], settings=room)
+
+    def look() -> dict[str, float]:
+        seen.append(server.cpu_s())
+        return {}
+
+    try:
+        server.wait_ready()
+        with stage.up(stage.job(server, traffic="sends", nap_s=NAP_S)) as fleet:
+            time.sleep(SETTLE_S)
+            look()
+            time.sleep(IDLE_S)
+            look()
+            window = watch(server, fleet, stage.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=look)
+    finally:
+        server.stop()
+    idle = {role: (seen[1][role] - seen[0][role]) / IDLE_S * window.seconds for role in ROLES}
+    sends = plan.rate_per_s * window.seconds
+    return {role: (seen[-1][role] - seen[2][role] - idle[role]) / sends for role in ROLES}, window
+
+
+class Workers(Server):
+    """`serve --workers`: its processes count one by one."""
+
+    def __init__(
+        self, data_dir: Path, *, gateways: int, cores: Collection[int], settings: Mapping[str, object]
+    ) -> None:
+        super().__init__(data_dir, cores=cores, settings=settings, options=("--workers", str(gateways)))
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far of each of ROLES."""
+        found = dict.fromkeys(ROLES, 0.0)
+        for pid in children_of(self.pid):
+            role = role_of((Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0"))
+            found[role] += usage_of(pid).cpu_s
+        return found
+
+    def usage(self) -> Usage:
+        """Of all its processes together."""
+        all_of_them = [usage_of(pid) for pid in (self.pid, *children_of(self.pid))]
+        return Usage(
+            user_s=sum(one.user_s for one in all_of_them),
+            system_s=sum(one.system_s for one in all_of_them),
+            rss_bytes=sum(one.rss_bytes for one in all_of_them),
+            run_s=sum(one.run_s for one in all_of_them),
+            wait_s=sum(one.wait_s for one in all_of_them),
+        )
+
+
+def children_of(pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """The processes that it started and that are there."""
+    found = []
+    for its in proc.iterdir():
+        if its.name.isdigit():
+            try:
+                stat = (its / "stat").read_text()
+            except OSError:
+                continue
+            # The name in parentheses may hold anything.
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(its.name))
+    return sorted(found)
+
+
+def role_of(command: list[bytes]) -> str:
+    """Which of ROLES a process is by its command line."""
+    if b"roles=gateway" in command:
+        return "gateway"
+    return "router" if any(word.startswith(b"roles=") for word in command) else "bus"
+
+
+def costs_of(loads: Mapping[str, Mapping[str, float]], *, members: int, acks_per_send: float) -> dict[str, float]:
+    """Costs in microseconds of CPU, from the CPU seconds of a send by role under five loads.
+
+    `few`: groups of FEW_MEMBERS on one gateway; `few_on_two`: the same on two; `busy`: `few` at BUSY times the rate;
+    `many`: groups of `members` on one; `many_acked`: the same with `acks_per_send` acknowledgements for every send.
+    """
+    few, two, many = loads["few"], loads["few_on_two"], loads["many"]
+    delivery = (many["gateway"] - few["gateway"]) / (members - FEW_MEMBERS)
+    push = two["gateway"] - few["gateway"]
+    bus_push = two["bus"] - few["bus"]
+    acks = sum(loads["many_acked"].values()) - sum(many.values())
+    return {
+        "gateway_us_per_delivery": delivery * MICRO,
+        "gateway_us_per_push": push * MICRO,
+        "gateway_us_per_send": (loads["busy"]["gateway"] - push - FEW_MEMBERS * delivery) * MICRO,
+        "router_us_per_send": loads["busy"]["router"] * MICRO,
+        "bus_us_per_push": bus_push * MICRO,
+        "bus_us_per_send": (loads["busy"]["bus"] - bus_push) * MICRO,
+        "pointer_us": acks / acks_per_send * MICRO,
+    }
