@@ -109,7 +109,8 @@ def test_a_clock(changes: dict[str, Any], level: str, what: str) -> None:
 
 
 def test_versions() -> None:
-    assert levels(doctor.on_versions(VERSIONS)) == {"python": "ok", "libraries": "ok"}
+    assert levels(doctor.on_versions(VERSIONS)) == {"python": "ok", "libraries": "ok", "write loop": "ok"}
+    assert levels(doctor.on_versions(replace(VERSIONS, native=False)))["write loop"] == "warn"
     assert levels(doctor.on_versions(replace(VERSIONS, python="3.10.9")))["python"] == "bad"
     assert levels(doctor.on_versions(replace(VERSIONS, python="3.13.0rc1")))["python"] == "ok"
     for installed, level in (("3.9", "bad"), ("", "bad"), ("3.55", "warn"), ("3.54.1.0", "ok")):

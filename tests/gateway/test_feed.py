@@ -52,6 +52,7 @@ class LogStore:
 
 class FakeOutlet:
     wire = "fake"
+    slot = -1
     codec = JSON
     peer = ""
 

@@ -172,6 +172,14 @@ def on_versions(fact: Versions) -> Iterator[Finding]:
         yield Finding("libraries", "warn", ", ".join(others), mend)
     else:
         yield Finding("libraries", "ok", f"{len(fact.installed)} as asked for")
+    if fact.native:
+        yield Finding("write loop", "ok", "in C")
+    else:
+        mend = (
+            "install a C compiler and Python's headers (on Debian: apt-get install gcc libc6-dev python3-dev), then"
+            " pip install --force-reinstall --no-deps folkmoot, with the version that runs"
+        )
+        yield Finding("write loop", "warn", "in Python, since C could not be built: each delivery costs more", mend)
 
 
 def on_store(fact: StoreFacts, settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ import msgspec
 from cryptography import x509
 
 from folkmoot.backends.sqlite.database import APPLICATION_ID, SCRIPTS
+from folkmoot.gateway.lane import IS_NATIVE
 from folkmoot.gateway.tls import Certificate, CertificateUnusable
 
 PROBES_MAX: Final = 200
@@ -82,6 +83,8 @@ class Versions(msgspec.Struct, frozen=True):
     installed: dict[str, str]
     wanted: dict[str, str]
     tried: dict[str, str]
+    native: bool = True
+    """Whether what is written in C was built."""
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
@@ -214,7 +217,7 @@ def versions() -> Versions:
             installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             installed[name] = ""
-    return Versions(platform.python_version(), apsw.sqlite_lib_version(), installed, wanted, _tried())
+    return Versions(platform.python_version(), apsw.sqlite_lib_version(), installed, wanted, _tried(), IS_NATIVE)
 
 
 def store_of(data_dir: Path) -> StoreFacts:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from folkmoot.gateway.outlet import Outlet
+from folkmoot.gateway.lane import AnyLane, Member, lane_for
 from folkmoot.model import entry as kinds
 from folkmoot.model.entry import Entry, follows
 from folkmoot.model.fold import ends_for
 from folkmoot.model.group import Head
-from folkmoot.model.ids import GroupId, UserId
+from folkmoot.model.ids import GroupId
 from folkmoot.model.membership import Span
 from folkmoot.model.position import Position, position_at
 from folkmoot.ports.clock import Clock
@@ -26,19 +25,6 @@ class FeedEnded(Exception):
     """The feed does not continue the log: whoever was on it gives a position again."""
 
 
-class Member(Protocol):
-    """A connection on a feed."""
-
-    outlet: Outlet
-    user: UserId
-
-    def removed(self, group: GroupId, seq: int) -> None:
-        """The user's membership ended with `seq`, which has been written; the feed has let go."""
-
-    def feed_ended(self, group: GroupId, position: Position) -> None:
-        """The feed broke at `position` and has let go."""
-
-
 class Tally:
     """What all feeds of an edge count together: a feed may be gone before anyone asks."""
 
@@ -49,33 +35,6 @@ class Tally:
         self.filled = 0
         self.filling: set[Feed] = set()
         self.write_errors = 0
-
-
-class _Lane:
-    """The members who get the same bytes: one frame an entry for all of them."""
-
-    def __init__(self, outlet: Outlet) -> None:
-        self.codec = outlet.codec
-        self.frame = outlet.frame
-        # Bound methods and nothing else, so that the hot loop is one call a member.
-        self.writes: list[Callable[[bytes], None]] = []
-        self.members: list[Member] = []
-        self.index: dict[Member, int] = {}
-
-    def add(self, member: Member) -> None:
-        self.index[member] = len(self.members)
-        self.members.append(member)
-        self.writes.append(member.outlet.write)
-
-    def remove(self, member: Member) -> bool:
-        at = self.index.pop(member, None)
-        if at is None:
-            return False
-        last_member, last_write = self.members.pop(), self.writes.pop()
-        if last_member is not member:
-            self.members[at], self.writes[at] = last_member, last_write
-            self.index[last_member] = at
-        return True
 
 
 class Feed:
@@ -101,7 +60,7 @@ class Feed:
         self._store = store
         self._clock = clock
         self._on_end = on_end
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, AnyLane] = {}
         self._target = -1
         self._fill_task: asyncio.Task[None] | None = None
         self._moved: asyncio.Future[None] | None = None
@@ -127,7 +86,7 @@ class Feed:
         outlet = member.outlet
         lane = self._lanes.get(outlet.wire)
         if lane is None:
-            lane = self._lanes[outlet.wire] = _Lane(outlet)
+            lane = self._lanes[outlet.wire] = lane_for(outlet)
         lane.add(member)
         self.idle_since_s = None
 
@@ -183,7 +142,7 @@ class Feed:
         self._wake()
         self._on_end(self)
         for lane in lanes.values():
-            for member in lane.members:
+            for member in lane.close():
                 member.feed_ended(self.group, position)
 
     def members_count(self) -> int:
@@ -198,14 +157,8 @@ class Feed:
         event = entry_event(entry)
         tally = self.tally
         for lane in self._lanes.values():
-            tally.deliveries += len(lane.writes)
-            frame = lane.frame(lane.codec.encode(event))
-            for write in lane.writes:
-                try:
-                    write(frame)
-                except Exception:
-                    # A socket that is going away; its connection is told so itself. The others must not miss the entry.
-                    tally.write_errors += 1
+            tally.deliveries += len(lane.members)
+            tally.write_errors += lane.write(lane.frame(lane.codec.encode(event)))
         if entry.kind in _ENDS:
             self._let_go(entry)
         return True

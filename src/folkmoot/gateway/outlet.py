@@ -9,10 +9,13 @@ class Outlet(Protocol):
     """One socket, seen from a connection.
 
     `wire` names the bytes it takes: feeds build one frame for all outlets of the same wire. `write` takes ready bytes
-    and does nothing once the socket is gone; it is the one call that the fan-out makes a member.
+    and does nothing once the socket is gone; it is the one call that the fan-out makes a member. `slot` is where the
+    socket's descriptor stands in `gateway/slots.py` while it may be written to past all this, or -1 where it never may:
+    the same for all outlets of a wire.
     """
 
     wire: str
+    slot: int
     peer: str
 
     @property

@@ -88,6 +88,7 @@ class Stream(asyncio.Protocol):
     __slots__ = ("_closing", "_connection", "_transport", "_unasked", "peer", "write")
 
     wire = "sse:json"
+    slot = -1
     codec = SSE
     frame = staticmethod(chunk)
 

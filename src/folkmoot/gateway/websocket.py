@@ -21,9 +21,11 @@ from picows import (
 )
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from folkmoot.gateway import lane
 from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.proxies import Asker
+from folkmoot.gateway.slots import SHUT, SLOTS
 from folkmoot.protocol.codec import CODECS, Codec
 from folkmoot.protocol.limits import FRAME_BYTES_MAX
 
@@ -92,17 +94,85 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class WebSocketOutlet:
-    """`Outlet` over one WebSocket. `write` is the transport's own method: nothing stands between it and the fan-out."""
+    """`Outlet` over one WebSocket. `write` is the transport's own method: nothing stands between it and the fan-out.
 
-    __slots__ = ("_closing", "_transport", "codec", "peer", "wire", "write")
+    A plain socket has a slot, which is open while its transport holds nothing back: then feeds write by its descriptor.
+    Its transport calls `pause_writing` as soon as it holds a byte, so nothing has to be asked before a write; how much
+    it may hold is looked at here, at each write until it has drained.
+    """
 
-    def __init__(self, transport: asyncio.Transport, codec: Codec, peer: str = "") -> None:
+    __slots__ = (
+        "_bytes_high",
+        "_bytes_low",
+        "_closing",
+        "_is_over",
+        "_transport",
+        "codec",
+        "peer",
+        "slot",
+        "wire",
+        "write",
+    )
+
+    def __init__(
+        self, transport: asyncio.Transport, codec: Codec, peer: str = "", settings: SocketSettings | None = None
+    ) -> None:
+        settings = settings or _SETTINGS
         self.codec = codec
-        self.wire = sys.intern(f"ws:{codec.subprotocol}")
         self.peer = peer
+        self.slot = SLOTS.take() if lane.volley is not None and _is_plain(transport) else SHUT
+        self.wire = sys.intern(f"{'ws' if self.slot == SHUT else 'fd'}:{codec.subprotocol}")
         self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
+        self._bytes_high = settings.write_bytes_high
+        self._bytes_low = settings.write_bytes_low
         self._closing = False
+        self._is_over = False
+
+    def begin(self) -> None:
+        """The protocol passes on what the transport says from here on, which may say it at once."""
+        if self.slot == SHUT:
+            self._transport.set_write_buffer_limits(self._bytes_high, self._bytes_low)
+        else:
+            self._open()
+
+    def holds_back(self) -> bool:
+        """The transport holds bytes back, more than its limit: whether that is too much."""
+        if self.slot == SHUT:
+            return True
+        SLOTS.shut(self.slot)
+        if not self._closing:
+            self.write = self._write_watched
+        return self._over()
+
+    def drained(self) -> bool:
+        """The transport is down to its low mark: whether it had held too much."""
+        if self.slot == SHUT:
+            return True
+        was_over, self._is_over = self._is_over, False
+        if not self._closing and not self._transport.is_closing():
+            self.write = self._transport.write
+            # Where anything is left, this tells of it at once.
+            self._open()
+        return was_over
+
+    def _open(self) -> None:
+        SLOTS.open(self.slot, self._transport.get_extra_info("socket").fileno())
+        self._transport.set_write_buffer_limits(0, 0)
+
+    def _write_watched(self, frames: bytes) -> None:
+        self._transport.write(frames)
+        if self._over():
+            self._transport.get_protocol().too_much_held()  # type: ignore[attr-defined]
+
+    def _over(self) -> bool:
+        """Whether it holds too much, and did not before."""
+        if self._is_over or self._closing or self._transport.get_write_buffer_size() <= self._bytes_high:
+            return False
+        self._is_over = True
+        # It is paused already, so only the low mark matters: it resumes there, not when it is empty.
+        self._transport.set_write_buffer_limits(self._bytes_high, self._bytes_low)
+        return True
 
     def frame(self, payload: bytes, /) -> bytes:
         return text_frame(payload)
@@ -122,8 +192,7 @@ class WebSocketOutlet:
     def close(self, code: int, reason: str) -> None:
         if self._closing:
             return
-        self._closing = True
-        self.write = _ignore
+        self._shut()
         if self._transport.is_closing():
             return
         body = struct.pack("!H", code) + reason.encode()[:120]
@@ -132,9 +201,19 @@ class WebSocketOutlet:
         asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._let_go)
 
     def gone(self) -> None:
-        """The socket is no more: later writes go nowhere."""
+        """The socket is no more: later writes go nowhere. Before its descriptor is closed."""
+        self._shut()
+
+    def let_go(self) -> None:
+        """It is on no feed any more: its slot may be another's. Once, after `gone`."""
+        if self.slot != SHUT:
+            SLOTS.let_go(self.slot)
+
+    def _shut(self) -> None:
         self._closing = True
         self.write = _ignore
+        if self.slot != SHUT:
+            SLOTS.shut(self.slot)
 
     def _let_go(self) -> None:
         if self._transport.get_write_buffer_size():
@@ -194,12 +273,19 @@ class Socket(WSListener, asyncio.Protocol):
                 return
 
     def pause_writing(self) -> None:
+        if self._outlet is not None and self._outlet.holds_back():
+            self.too_much_held()
+
+    def too_much_held(self) -> None:
+        """The other end does not read, or too slowly."""
         if self._connection is not None and self._transport is not None:
             # While it does not read, it is not read from: what it might ask for would only lengthen the buffer.
             self._transport.pause_reading()
             self._connection.paused()
 
     def resume_writing(self) -> None:
+        if self._outlet is None or not self._outlet.drained():
+            return
         if self._connection is not None and self._transport is not None:
             if not self._transport.is_closing():
                 self._transport.resume_reading()
@@ -213,6 +299,8 @@ class Socket(WSListener, asyncio.Protocol):
         picows.connection_lost(exc)
         if connection is not None:
             connection.lost()
+        if self._outlet is not None:
+            self._outlet.let_go()
 
     # What picows calls.
 
@@ -221,12 +309,13 @@ class Socket(WSListener, asyncio.Protocol):
         request = transport.request
         request.method, request.path, request.version, request.headers = b"GET", b"", b"", _NO_HEADERS
         raw = transport.underlying_transport
-        raw.set_write_buffer_limits(self._settings.write_bytes_high, self._settings.write_bytes_low)
         assert self._outlet is None
         self._unparsed = 0
         self._transport = raw
         codec = CODECS[transport.response.headers["Sec-WebSocket-Protocol"]]
-        self._outlet = WebSocketOutlet(raw, codec, self._asker.address if self._asker is not None else "")
+        peer = self._asker.address if self._asker is not None else ""
+        self._outlet = WebSocketOutlet(raw, codec, peer, self._settings)
+        self._outlet.begin()
         self._asker = None
         try:
             self._connection = self._doors.open(self._outlet)
@@ -355,6 +444,16 @@ def _accepted(codec: Codec) -> WSUpgradeResponse:
 
 # One answer for all who speak a codec: picows sets its own header in it and makes bytes of it in the same step.
 _ACCEPTED: Final = {codec.subprotocol: _accepted(codec) for codec in CODECS.values()}
+
+
+def _is_plain(transport: asyncio.Transport) -> bool:
+    """Whether what is written to it goes to its descriptor as it is, at once where it holds nothing back."""
+    kind = type(transport)
+    return f"{kind.__module__}.{kind.__qualname__}" in _PLAIN
+
+
+_PLAIN: Final = {"uvloop.loop.TCPTransport", "asyncio.selector_events._SelectorSocketTransport"}
+_SETTINGS: Final = SocketSettings()
 
 
 def _ignore(_: bytes) -> None:

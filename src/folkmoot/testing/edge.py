@@ -37,6 +37,7 @@ class HeldOutlet:
     """A socket that is not there: frames are kept, and can be left unread to play a slow reader."""
 
     wire = "held"
+    slot = -1
     codec = JSON
     peer = "test"
 

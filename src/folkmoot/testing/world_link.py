@@ -40,6 +40,7 @@ class ServerEnd:
 
     codec = JSON
     wire = "world"
+    slot = -1
 
     def __init__(self, wire: "Wire") -> None:
         self._wire = wire

@@ -1,0 +1,3 @@
+from array import array
+
+def volley(fds: array[int], slots: array[int], frame: bytes, /) -> list[tuple[int, int]]: ...
