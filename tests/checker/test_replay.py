@@ -10,7 +10,7 @@ import pytest
 from folkmoot.checker.child import ChildFailed, ChildServer
 from folkmoot.checker.logs import LogsReport, verify_store
 from folkmoot.checker.replay import Progress, Replay, ReplayReport, ReplaySettings
-from folkmoot.client import ClientError
+from folkmoot.client import ClientError, NotConnected
 from folkmoot.gateway.identity import secret_of
 from folkmoot.testing.served import Served, served
 
@@ -74,6 +74,20 @@ def test_every_line_reaches_every_member_whatever_its_bytes(tmp_path: Path) -> N
     assert [(s.done, s.total) for s in steps] == [(n, LINES) for n in range(1, LINES + 1)]
     logs = asyncio.run(verify_store(tmp_path / "server" / "folkmoot.db", [], lambda read, total: None))
     assert logs == LogsReport(2, LINES + 2 + 2, [])
+
+
+def test_members_are_dealt_over_all_doors_of_a_cluster(tmp_path: Path) -> None:
+    path = talk(tmp_path)
+
+    async def replay(server: Served) -> ReplayReport:
+        secret = secret_of(server.data_dir)
+        doors = [server.url, server.url.replace("127.0.0.1", "127.0.0.2")]
+        with pytest.raises(NotConnected):
+            await Replay([path], ReplaySettings(), url=doors, secret=secret).run()
+        doors = [server.url, server.url.replace("127.0.0.1", "localhost")]
+        return await Replay([path], ReplaySettings(), url=doors, secret=secret).run()
+
+    assert run(tmp_path, replay).clean
 
 
 def test_at_a_rate_lines_take_their_time(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def test_wrong_use(shell: "Shell", talk: Path, tmp_path: Path) -> None:
         ("--secret-file", str(talk)),
         ("--rate", "-1"),
         ("--url", "nonsense"),
+        ("--url", shell.url, "--cluster", str(tmp_path)),
+        ("--cluster", str(tmp_path), "--kill-every", "1"),
+        ("--cluster", str(tmp_path / "nowhere")),
         ("--url", shell.url, "--data-dir", str(tmp_path / "nowhere")),
     ):
         done = shell.run("replay", str(talk), *options)

@@ -34,13 +34,14 @@ class Told:
         self.calls.append(("recalled", None))
 
 
-def dealing(*roles: str) -> tuple[Dealing, Told, Told, Told]:
+def dealing(*roles: str, routes_all: bool = False) -> tuple[Dealing, Told, Told, Told]:
     gateway, router, delivery = Told(), Told(), Told()
     made = Dealing(
         "a",
         cast("Gateway", gateway) if "gateway" in roles else None,
         cast("Router", router) if "router" in roles else None,
         cast("Delivery", delivery) if "delivery" in roles else None,
+        routes_all=routes_all,
     )
     return made, gateway, router, delivery
 
@@ -48,6 +49,15 @@ def dealing(*roles: str) -> tuple[Dealing, Told, Told, Told]:
 def test_each_role_lives_under_a_name() -> None:
     assert dealing("gateway", "router", "delivery")[0].own() == {"gateway": "edge-1", "router": "a", "delivery": "a"}
     assert dealing("router")[0].own() == {"router": "a"}
+
+
+def test_a_router_that_is_to_route_all_does_whoever_else_routes() -> None:
+    made, _, router, delivery = dealing("router", "delivery", routes_all=True)
+    made.see("router", ("a", "b"))
+    assert router.calls == [("own", ALL)]
+    # What is dealt to others is another's still, as far as anybody else is concerned.
+    made.see("delivery", ("a", "b"))
+    assert delivery.calls[-1] == ("own", owned_by("a", ("a", "b")))
 
 
 def test_a_view_of_routers_deals_partitions_and_tells_delivery_which_moved() -> None:

@@ -1,6 +1,7 @@
 """Replaying chat logs through a server, over a real WebSocket a member, and judging what every member received."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -70,14 +71,17 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Replay:
-    """Files, one after another, each in a group of its own; again from the first until there were enough kills."""
+    """Files, one after another, each in a group of its own; again from the first until there were enough kills.
+
+    Over several doors (`url`) of one cluster, members are dealt in turn.
+    """
 
     def __init__(
         self,
         files: Sequence[Path],
         settings: ReplaySettings,
         *,
-        url: str,
+        url: str | Sequence[str],
         secret: bytes,
         child: ChildServer | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
@@ -88,7 +92,7 @@ class Replay:
             raise ValueError("without kills there will never be enough of them")
         self._files = files
         self._settings = settings
-        self._url = url
+        self._urls = (url,) if isinstance(url, str) else tuple(url)
         self._secret = secret
         self._child = child
         self._on_progress = on_progress
@@ -145,7 +149,8 @@ class Replay:
     async def _replay_file(self, path: Path) -> None:
         lines = await asyncio.to_thread(read, path)
         names = speakers(lines)
-        room = Room({name: self._client(name) for name in names})
+        doors = itertools.cycle(self._urls)
+        room = Room({name: self._client(name, url) for name, url in zip(names, doors, strict=False)})
         try:
             await room.open(f"{path.stem} {len(self._verdicts)}", self._random.randbytes(8).hex())
             began_s = time.monotonic()
@@ -171,10 +176,10 @@ class Replay:
             await room.say(line.speaker, line.text, f"line-{number}")
             self._on_progress(Progress(path.name, number + 1, len(lines), self._kills))
 
-    def _client(self, name: str) -> Client:
+    def _client(self, name: str, url: str) -> Client:
         token = mint(self._secret, name, lifetime_s=TOKEN_LIFETIME_S, now_ms=time.time_ns() // 1_000_000)
         # Everyone comes back at once: how the server bears that is part of what is tried.
-        return Client(self._url, token, fresh="join", reconnect_s_max=RECONNECT_S_MAX, connect_s_max=CONNECT_S_MAX)
+        return Client(url, token, fresh="join", reconnect_s_max=RECONNECT_S_MAX, connect_s_max=CONNECT_S_MAX)
 
     async def _kill_again_and_again(self) -> None:
         child = self._child

@@ -26,6 +26,10 @@ def replay(
         Path | None, typer.Option(help="With --url: that server's secret; the one in --data-dir where none is given.")
     ] = None,
     data_dir: DataDir = Path("data"),
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="The folder of a cluster that `folkmoot cluster up` started: through all of its gateways."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send every line as its speaker, over one WebSocket a member, and judge what every member received."""
@@ -35,8 +39,10 @@ def replay(
     from folkmoot.checker.replay import ReplaySettings
     from folkmoot.client import ClientError, NotConnected
 
-    if url and (kill_every or kills_min):
-        fail("--kill-every kills a server of its own: leave --url out", WRONG_USE)
+    if url and cluster is not None:
+        fail("--url or --cluster, not both", WRONG_USE)
+    if (url or cluster is not None) and (kill_every or kills_min):
+        fail("--kill-every kills a server of its own: leave --url and --cluster out", WRONG_USE)
     if kills_min and not kill_every:
         fail("--kills-min needs --kill-every", WRONG_USE)
     if secret_file is not None and not url:
@@ -48,14 +54,17 @@ def replay(
     try:
         # A client costs less on uvloop, and all members of a group share this one process.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            if url:
+            if cluster is not None:
+                urls, its_dir = runner.run(_gateways_of(cluster))
+                report = runner.run(_there(files, settings, urls, secret_of_running(None, its_dir), quiet=as_json))
+            elif url:
                 report = runner.run(
-                    _there(files, settings, url, secret_of_running(secret_file, data_dir), quiet=as_json)
+                    _there(files, settings, [url], secret_of_running(secret_file, data_dir), quiet=as_json)
                 )
             else:
                 report = runner.run(_here(files, settings, quiet=as_json))
     except NotConnected as error:
-        fail(f"cannot reach {url or 'the server'}: {error.__cause__ or error}", NO_SERVER)
+        fail(f"cannot reach {url or cluster or 'the server'}: {error.__cause__ or error}", NO_SERVER)
     except ClientError as error:
         fail(f"given up, since a client ended: {said(error)}")
     except ChildFailed as error:
@@ -70,14 +79,27 @@ def replay(
         raise typer.Exit(NOT_DONE)
 
 
+async def _gateways_of(folder: Path) -> tuple[list[str], Path]:
+    """Where a cluster's gateways are, and the folder with its secret."""
+    from folkmoot.cluster.cassandra_jars import CassandraMissing
+    from folkmoot.cluster.process import ProcessFailed
+    from folkmoot.cluster.running import Cluster, ClusterUnknown
+
+    try:
+        cluster = await Cluster.found(folder)
+    except (ClusterUnknown, CassandraMissing, ProcessFailed) as error:
+        fail(str(error), WRONG_USE)
+    return cluster.gateway_urls, cluster.data_dir
+
+
 async def _there(
-    files: list[Path], settings: "ReplaySettings", url: str, secret: bytes, *, quiet: bool
+    files: list[Path], settings: "ReplaySettings", urls: list[str], secret: bytes, *, quiet: bool
 ) -> "ReplayReport":
-    """Through a server that runs already."""
+    """Through a server that runs already, or all gateways of a cluster."""
     from folkmoot.checker.replay import Replay
 
     with _Bar(quiet=quiet) as bar:
-        return await Replay(files, settings, url=url, secret=secret, on_progress=bar.show).run()
+        return await Replay(files, settings, url=urls, secret=secret, on_progress=bar.show).run()
 
 
 async def _here(files: list[Path], settings: "ReplaySettings", *, quiet: bool) -> "ReplayReport":

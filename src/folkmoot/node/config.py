@@ -186,6 +186,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 10
     members_max: Annotated[int, _live("Members of one group.", ge=1)] = 100_000
 
+    routes_all: Annotated[
+        bool,
+        _reason("Take the sends of every partition, whatever other routers take: to see that it only costs time."),
+    ] = False
+
     heads_interval_s: Annotated[float, _live("How soon a copy lost between router and gateway is noticed.", gt=0)] = 1.0
     announce_interval_s: Annotated[float, _live("How often gateways tell again which groups they serve.", gt=0)] = 120.0
     sweep_interval_s: Annotated[

@@ -2,20 +2,30 @@
 
 from folkmoot.delivery.service import Delivery
 from folkmoot.gateway.service import Gateway
-from folkmoot.model.partitions import moved, owned_by
+from folkmoot.model.partitions import ALL, moved, owned_by
 from folkmoot.router.service import Router
 
 
 class Dealing:
-    """What this process's roles own by its own view. Any of them may be missing."""
+    """What this process's roles own by its own view. Any of them may be missing.
+
+    `routes_all`: its router owns every partition whatever it sees, so that two of them contend for all groups.
+    """
 
     def __init__(
-        self, instance: str, gateway: Gateway | None, router: Router | None, delivery: Delivery | None
+        self,
+        instance: str,
+        gateway: Gateway | None,
+        router: Router | None,
+        delivery: Delivery | None,
+        *,
+        routes_all: bool = False,
     ) -> None:
         self._instance = instance
         self._gateway = gateway
         self._router = router
         self._delivery = delivery
+        self._routes_all = routes_all
         self._routers: tuple[str, ...] = ()
 
     def own(self) -> dict[str, str]:
@@ -46,6 +56,6 @@ class Dealing:
     def _see_routers(self, instances: tuple[str, ...]) -> None:
         before, self._routers = self._routers, instances
         if self._router is not None:
-            self._router.own(owned_by(self._instance, instances))
+            self._router.own(ALL if self._routes_all else owned_by(self._instance, instances))
         if self._delivery is not None and before:
             self._delivery.routers_moved(moved(before, instances))

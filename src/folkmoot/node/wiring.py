@@ -259,7 +259,13 @@ def build_roles(
     is_gateway = "gateway" in settings.roles
     peers = writes = None
     if settings.bus != "memory":
-        dealing = Dealing(chance.token(8).hex(), gateway if is_gateway else None, router, delivery)
+        dealing = Dealing(
+            chance.token(8).hex(),
+            gateway if is_gateway else None,
+            router,
+            delivery,
+            routes_all=settings.routes_all,
+        )
         peers = Peers(bus, clock, dealing.own(), on_view=dealing.see, on_paused=dealing.paused)
         # Only a file has one writer: with Cassandra everybody writes.
         writes = WritesOfOthers(bus, store) if router is not None and isinstance(store, SqliteStore) else None
