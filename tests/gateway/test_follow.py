@@ -312,6 +312,26 @@ def test_two_devices_of_a_user_both_get_everything_and_share_a_read_pointer() ->
     an_edge(test, gateway=GatewaySettings(tick_s=0.01))
 
 
+def test_a_pointer_moved_where_the_group_is_over_is_not_taken_for_the_answer_to_a_resume() -> None:
+    async def test(edge: Edge) -> None:
+        owner, other = await edge.member(OWNER), await edge.member(OTHER)
+        group = await a_group(owner, OTHER)
+        await say(owner, group, "a")
+        await heard(other, group, 2)
+        position = other.all(ev.EntryEvent)[0].position
+        assert isinstance(await owner.asked(group, "member.removed", {"user": OTHER}, "out"), ev.Accepted)
+        await other.wait(ev.Ended)
+        await other.resume()  # By then nothing is being brought up.
+        # It has yet to read that, asks for what it lacks, and has read what it has.
+        other.say(ev.MarkRead(group=group, seq=1))
+        other.say(ev.Resume(groups={group: position}))
+        await other.wait(ev.Ended, 2)
+        assert [failed.code for failed in other.all(ev.Failed)] == ["no_such_entry"]
+        assert other.seqs(group) == [1, 2, 3, 2, 3]
+
+    an_edge(test)
+
+
 def test_a_resume_of_a_live_group_starts_it_again_from_there() -> None:
     async def test(edge: Edge) -> None:
         owner = await edge.member(OWNER)

@@ -431,7 +431,8 @@ class Connection:
             if self._follower.awaits(event.group):
                 self.send(ev.Failed(code="unavailable", ref=event.group, retry_after_ms=UNAVAILABLE_MS))
             else:
-                self._fail("no_such_group", event.group)
+                # Not `no_such_group`: with the group as its ref that answers a resume, and ends the group there.
+                self._fail("no_such_entry", event.group, "the group is not live on this connection")
         elif not 0 <= event.seq <= at.seq:
             self._fail("bad_request", event.group, "no such entry yet")
         else:
