@@ -18,7 +18,7 @@ def test_what_differs_among_the_loads_is_the_cost() -> None:
         return {"gateway": gateway, "router": router, "bus": bus + gateways * bus_push}
 
     few = load(FEW_MEMBERS)
-    loads = {"few": few, "busy": few, "few_on_two": load(FEW_MEMBERS, gateways=2)}
+    loads = {"few": few, "busy": few, "busy_on_two": load(FEW_MEMBERS, gateways=2)}
     loads |= {"many": load(130), "many_acked": load(130, acks_per_send=12)}
     assert costs_of(loads, members=130, acks_per_send=12) == {
         "gateway_us_per_delivery": pytest.approx(8),

@@ -20,8 +20,9 @@ ROLES: Final = ("gateway", "router", "bus")
 FEW_MEMBERS: Final = 10
 """Of a group where what a message costs beside its deliveries is to be seen; on two gateways it is on both of them."""
 
-BUSY: Final = 4
-"""So many times the rate for what router and bus cost when they have much to do, and take it in batches."""
+BUSY: Final = 3
+"""So many times the rate for all but deliveries and acknowledgements: as in a fleet, where each has much to do, and
+takes it in batches."""
 
 SETTLE_S: Final = 2.0
 """After the sockets are up: what connecting left to do is done by then."""
@@ -36,7 +37,7 @@ def roles(stage: Stage) -> Run:
     many = msgspec.structs.replace(plan, acks_per_s=0.0)
     few = msgspec.structs.replace(many, members=FEW_MEMBERS, sockets=plan.sockets // 10)
     busy = msgspec.structs.replace(few, rate_per_s=plan.rate_per_s * BUSY)
-    loads = {"few": (1, few), "few_on_two": (2, few), "busy": (1, busy), "many": (1, many), "many_acked": (1, plan)}
+    loads = {"few": (1, few), "busy": (1, busy), "busy_on_two": (2, busy), "many": (1, many), "many_acked": (1, plan)}
     run, costs = Run(), {}
     for name, (gateways, load) in loads.items():
         folder = stage.folder / name
@@ -127,20 +128,20 @@ def role_of(command: list[bytes]) -> str:
 def costs_of(loads: Mapping[str, Mapping[str, float]], *, members: int, acks_per_send: float) -> dict[str, float]:
     """Costs in microseconds of CPU, from the CPU seconds of a send by role under five loads.
 
-    `few`: groups of FEW_MEMBERS on one gateway; `few_on_two`: the same on two; `busy`: `few` at BUSY times the rate;
+    `few`: groups of FEW_MEMBERS on one gateway; `busy`: the same at BUSY times the rate, `busy_on_two`: on two;
     `many`: groups of `members` on one; `many_acked`: the same with `acks_per_send` acknowledgements for every send.
     """
-    few, two, many = loads["few"], loads["few_on_two"], loads["many"]
+    few, busy, two, many = (loads[name] for name in ("few", "busy", "busy_on_two", "many"))
     delivery = (many["gateway"] - few["gateway"]) / (members - FEW_MEMBERS)
-    push = two["gateway"] - few["gateway"]
-    bus_push = two["bus"] - few["bus"]
+    push = two["gateway"] - busy["gateway"]
+    bus_push = two["bus"] - busy["bus"]
     acks = sum(loads["many_acked"].values()) - sum(many.values())
     return {
         "gateway_us_per_delivery": delivery * MICRO,
         "gateway_us_per_push": push * MICRO,
-        "gateway_us_per_send": (loads["busy"]["gateway"] - push - FEW_MEMBERS * delivery) * MICRO,
-        "router_us_per_send": loads["busy"]["router"] * MICRO,
+        "gateway_us_per_send": (busy["gateway"] - push - FEW_MEMBERS * delivery) * MICRO,
+        "router_us_per_send": busy["router"] * MICRO,
         "bus_us_per_push": bus_push * MICRO,
-        "bus_us_per_send": (loads["busy"]["bus"] - bus_push) * MICRO,
+        "bus_us_per_send": (busy["bus"] - bus_push) * MICRO,
         "pointer_us": acks / acks_per_send * MICRO,
     }
