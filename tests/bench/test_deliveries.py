@@ -28,3 +28,25 @@ def test_the_floor_alone(ran: Callable[[Plan], Run]) -> None:
     run = ran(Plan(scenario="floor", sockets=40, members=20, rate_per_s=20, seconds=1.0, warm_s=0.5))
     assert run.figures["deliveries"] == 600
     assert run.series["floor_latency"]
+
+
+def test_the_last_member_is_waited_for(ran: Callable[[Plan], Run]) -> None:
+    run = ran(Plan(scenario="latency", sockets=40, members=20, rate_per_s=20, seconds=1.0, warm_s=0.5))
+    figures = run.figures
+    assert figures["deliveries"] == 600
+    assert figures["latency_ms_p50"] <= figures["last_ms_p50"] <= figures["last_ms_p99"] <= figures["last_ms_p999"]
+    assert run.series["last"]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_blast_is_as_fast_as_it_is(ran: Callable[[Plan], Run]) -> None:
+    figures = ran(Plan(scenario="blast", sockets=40, members=20, seconds=0.5, warm_s=0.2)).figures
+    assert figures["deliveries_per_s"] > 500
+    assert figures["floor_deliveries_per_s"] > figures["deliveries_per_s"]
+    assert 0 < figures["ratio_to_floor"] < 1
+
+
+def test_the_ladder_has_a_step_for_each_size_that_there_are_sockets_for(ran: Callable[[Plan], Run]) -> None:
+    run = ran(Plan(scenario="ladder", sockets=10, members=10, rate_per_s=20, seconds=0.5, warm_s=0.2))
+    assert {name for name in run.figures if name.startswith("delivery_us")} == {"delivery_us_of_2", "delivery_us_of_10"}
+    assert [members for members, _ in run.series["microseconds_by_members"]] == [2, 10]

@@ -20,3 +20,11 @@ def test_history_is_read_in_both_directions(ran: Callable[[Plan], Run], door: Li
     assert run.figures["store_bytes_per_entry"] > 180
     assert run.series["forwards"]
     assert run.series["backwards"]
+
+
+def test_lists_of_users_in_many_groups(ran: Callable[[Plan], Run]) -> None:
+    plan = Plan(scenario="lists", sockets=3, members=3, groups_stored=30, rate_per_s=30, seconds=1.0, warm_s=0.2)
+    run = ran(plan)
+    assert 0 < run.figures["lists_per_s"] <= 36
+    assert run.figures["chats_ms_p50"] > 0
+    assert run.figures["groups_ms_p50"] > 0

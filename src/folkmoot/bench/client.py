@@ -2,17 +2,22 @@
 
 
 class Client:
-    """One socket. `live`: it has joined its group. `shaken`: what comes now are frames. `rest`: the part of a frame."""
+    """One socket. `live`: it has joined its group. `shaken`: what comes now are frames. `rest`: the part of a frame.
 
-    __slots__ = ("asked", "fd", "group", "live", "reading", "rest", "seq", "shaken", "user")
+    `join`: the number of the entry that made the user a member. `muted`: nothing is read from it for now.
+    """
 
-    def __init__(self, fd: int, group: int, user: str) -> None:
+    __slots__ = ("asked", "fd", "group", "join", "live", "muted", "reading", "rest", "seq", "shaken", "user")
+
+    def __init__(self, fd: int, group: int, user: str, join: int = 1) -> None:
         self.fd = fd
         self.group = group
         self.user = user
+        self.join = join
         self.rest = b""
         self.seq = -1
         self.reading = 0
         self.asked = ("", 0)
         self.shaken = False
+        self.muted = False
         self.live = False

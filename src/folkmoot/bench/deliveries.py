@@ -1,8 +1,17 @@
 """Measures of messages to many members each: what a delivery costs, beside the same through the floor."""
 
+from typing import Final
+
+from folkmoot.bench.plan import SIZES
 from folkmoot.bench.run import Run, fanned_out, series_of
 from folkmoot.bench.stage import NAP_S, Stage
-from folkmoot.bench.window import per_commit, refusals_of, times_of
+from folkmoot.bench.window import Window, curve_of, per_commit, refusals_of, tail_of, times_of
+
+SENDS_PER_S_MAX: Final = 1_000.0
+"""On the ladder: groups of two cannot be sent as many deliveries as larger ones, since each is a durable message."""
+
+FLAT_FROM: Final = 130
+"""Members from which on a delivery is to cost the same."""
 
 
 def floor_alone(stage: Stage) -> Run:
@@ -43,3 +52,70 @@ def fanout(stage: Stage) -> Run:
         "server_rss_bytes": float(rss_bytes),
     }
     return run
+
+
+def hot(stage: Stage) -> Run:
+    """Everyone in one group, and everyone talks."""
+    return _observed(stage, traffic="sends")
+
+
+def latency(stage: Stage) -> Run:
+    """From when a message was meant to be sent until the last member of its group has it."""
+    return _observed(stage, traffic="sends_to_last")
+
+
+def blast(stage: Stage) -> Run:
+    """As much as the server's core gives, and the floor's: in each group the next once everyone has the one before."""
+    stage = stage.part("blast", rate_per_s=0.0)
+    floor = stage.floor(traffic="sends_to_last")
+    run = _observed(stage, traffic="sends_to_last")
+    run.refusals += [f"floor: {why}" for why in refusals_of(floor)]
+    if not run.refusals:
+        through = fanned_out(floor)
+        run.figures |= {
+            "floor_deliveries_per_cpu_s": through["deliveries_per_cpu_s"],
+            "floor_deliveries_per_s": through["deliveries_per_s"],
+            "ratio_to_floor": run.figures["deliveries_per_cpu_s"] / through["deliveries_per_cpu_s"],
+        }
+    return run
+
+
+def ladder(stage: Stage) -> Run:
+    """The same deliveries a second in groups of every size: what one costs."""
+    plan, run, costs = stage.plan, Run(), dict[int, float]()
+    for members in (size for size in SIZES if size <= plan.sockets):
+        rate_per_s = min(plan.rate_per_s * plan.members / members, SENDS_PER_S_MAX)
+        step = _observed(stage.part(str(members), members=members, rate_per_s=rate_per_s), traffic="sends_to_last")
+        run.refusals += [f"groups of {members:,}: {why}" for why in step.refusals]
+        run.figures |= {name: value for name, value in step.figures.items() if not name.startswith(("latency", "last"))}
+        if not step.refusals:
+            costs[members] = 1_000_000 / step.figures["deliveries_per_cpu_s"]
+            run.figures |= {
+                f"delivery_us_of_{members}": costs[members],
+                f"last_ms_p99_of_{members}": step.figures["last_ms_p99"],
+            }
+            run.series[f"{members:,}_latency"] = step.series["last"]
+    # Of all steps together they would say nothing.
+    for name in ("deliveries_per_cpu_s", "deliveries_per_s", "deliveries", "messages", "frame_bytes"):
+        run.figures.pop(name, None)
+    run.series["microseconds_by_members"] = [(float(members), cost) for members, cost in costs.items()]
+    large = [cost for members, cost in costs.items() if members >= FLAT_FROM]
+    if large and not run.refusals:
+        run.figures["delivery_us_spread"] = max(large) / min(large) - 1
+    return run
+
+
+def _observed(stage: Stage, *, traffic: str) -> Run:
+    """The plan's load on a server of its own, without the floor."""
+    with stage.server() as server, stage.up(stage.job(server, traffic=traffic, nap_s=NAP_S)) as fleet:
+        window = stage.watch(server, fleet)
+    run = Run(figures=window.conditions(), refusals=refusals_of(window), series=series_of("server", window))
+    if not run.refusals:
+        run.figures |= fanned_out(window) | times_of("answer", window.tally.answers) | _to_last(window)
+        run.figures["entries_per_commit"] = per_commit(window.counted)
+        run.series["last"] = curve_of(window.tally.last)
+    return run
+
+
+def _to_last(window: Window) -> dict[str, float]:
+    return tail_of("last", window.tally.last) if window.tally.last.count else {}

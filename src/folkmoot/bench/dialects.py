@@ -84,8 +84,8 @@ class Folkmoot(Dialect):
         return b""
 
     def sent(self, client: Client, send_id: bytes) -> bytes:
-        message = b'{"t":"send","id":"%b","kind":"message","group":"%b","join":1,"body":{"text":"%b"}}'
-        return client_frame(message % (send_id, self._ids[client.group], self.text))
+        message = b'{"t":"send","id":"%b","kind":"message","group":"%b","join":%d,"body":{"text":"%b"}}'
+        return client_frame(message % (send_id, self._ids[client.group], client.join, self.text))
 
 
 class Floor(Dialect):

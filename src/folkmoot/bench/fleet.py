@@ -54,12 +54,18 @@ class Fleet:
         return sum(self._heard(child, Connected, UP_S_MAX).sockets for child in self._children)
 
     def measure(
-        self, *, warm_s: float, seconds: float, on_open: Callable[[], None], on_close: Callable[[], None]
+        self,
+        *,
+        warm_s: float,
+        seconds: float,
+        on_open: Callable[[], None],
+        on_close: Callable[[], None],
+        muted: int = 0,
     ) -> Tally:
         """Traffic, with a call as its window opens and one as it closes. Raises LoadFailed."""
         start_ns = time.monotonic_ns() + int(SOON_S * 1e9)
         for child in self._children:
-            child.tell(msgspec.json.encode(Begin(start_ns, warm_s, seconds)))
+            child.tell(msgspec.json.encode(Begin(start_ns, warm_s, seconds, muted)))
         open_ns = start_ns + int(warm_s * 1e9)
         _sleep_until(open_ns)
         on_open()

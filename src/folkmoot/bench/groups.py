@@ -14,6 +14,9 @@ from folkmoot.protocol import events as ev
 
 ANSWER_S_MAX: Final = 30.0
 TOKEN_LIFETIME_S: Final = 3_600
+ENTRY_USERS_MAX: Final = 1_000
+"""Users that one entry makes members: a larger group is made in steps."""
+
 ANSWERS: Final = ("accepted", "refused", "undecided", "error", "goodbye")
 
 
@@ -37,12 +40,27 @@ def create_groups(host: str, port: int, secret: str, *, count: int, members: int
         users = [user_named(number * members + n + 1) for n in range(members)]
         send_id = f"group-{number}"
         token = mint(secret.encode(), users[0], lifetime_s=TOKEN_LIFETIME_S, now_ms=now_ms)
-        body = {"name": f"group {number}", "members": users[1:], "history": "join", "entry": "invite"}
-        answer = _asked(host, port, token, {"t": "send", "id": send_id, "kind": "group.created", "body": body})
-        if answer["t"] != "accepted":
-            raise GroupsRefused(json.dumps(answer))
-        ids.append(group_id(users[0], send_id))
+        body = {"name": f"group {number}", "members": users[1:ENTRY_USERS_MAX], "history": "join", "entry": "invite"}
+        event = {"t": "send", "id": send_id, "kind": "group.created", "body": body}
+        group = group_id(users[0], send_id)
+        later = [users[n : n + ENTRY_USERS_MAX] for n in range(ENTRY_USERS_MAX, members, ENTRY_USERS_MAX)]
+        events = [event, *(_added(group, f"{send_id}-{n}", more) for n, more in enumerate(later))]
+        for event in events:
+            answer = _asked(host, port, token, event)
+            if answer["t"] != "accepted":
+                raise GroupsRefused(json.dumps(answer))
+        ids.append(group)
     return ids
+
+
+def join_of(n: int) -> int:
+    """The number of the entry that made the `n`th (from 0) of a group's users a member."""
+    return 1 + n // ENTRY_USERS_MAX
+
+
+def _added(group: str, send_id: str, users: list[str]) -> dict[str, Any]:
+    body = {"users": users}
+    return {"t": "send", "id": send_id, "kind": "member.added", "group": group, "join": 1, "body": body}
 
 
 def _asked(host: str, port: int, token: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,11 @@ class Job(msgspec.Struct, kw_only=True):
     With `nap_s` it looks at its sockets that often and sleeps in between, rather than to be woken by each arrival: over
     loopback the waking is paid by whoever writes, which it would not be over a network.
 
+    `sends_to_last` are messages of which it is told when the last member has each; at a rate of 0 the group's next is
+    sent then. `rest_lists` asks over HTTP for the users' chats and groups in turn.
+
+    `narrow`: the first sockets of each group, so many, have little room for what is not read yet.
+
     Whatever waits, a time counts from when the request was meant to be made. `dialect`: how the other
     end is spoken to, of `dialects.DIALECTS`.
     """
@@ -34,7 +39,7 @@ class Job(msgspec.Struct, kw_only=True):
     worker: int = 0
     workers: int = 1
     dialect: str = "folkmoot"
-    traffic: Literal["none", "sends", "reads", "rest_reads"] = "none"
+    traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists"] = "none"
     rate_per_s: float = 0.0
     one_at_a_time: bool = False
     text_bytes: int = 180
@@ -42,6 +47,7 @@ class Job(msgspec.Struct, kw_only=True):
     log_entries: int = 0
     acks_per_s: float = 0.0
     nap_s: float = 0.0
+    narrow: int = 0
     seed: int = 1
 
 
@@ -52,11 +58,15 @@ class Connected(msgspec.Struct, tag="connected"):
 
 
 class Begin(msgspec.Struct, tag="begin"):
-    """Traffic begins at `start_ns` of the monotonic clock; what counts is from `warm_s` after it, for `seconds`."""
+    """Traffic begins at `start_ns` of the monotonic clock; what counts is from `warm_s` after it, for `seconds`.
+
+    `muted`: of each group so many sockets are not read from meanwhile, and nothing is counted of them.
+    """
 
     start_ns: int
     warm_s: float
     seconds: float
+    muted: int = 0
 
 
 class Tally(msgspec.Struct, tag="tally", kw_only=True):
@@ -80,6 +90,7 @@ class Tally(msgspec.Struct, tag="tally", kw_only=True):
     failed: dict[str, int] = msgspec.field(default_factory=dict)
     late: Histogram = msgspec.field(default_factory=Histogram)
     deliveries: Histogram = msgspec.field(default_factory=Histogram)
+    last: Histogram = msgspec.field(default_factory=Histogram)
     answers: Histogram = msgspec.field(default_factory=Histogram)
     forwards: Histogram = msgspec.field(default_factory=Histogram)
     backwards: Histogram = msgspec.field(default_factory=Histogram)

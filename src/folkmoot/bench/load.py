@@ -11,14 +11,17 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from folkmoot.bench.client import Client
 from folkmoot.bench.dialects import DIALECTS, Refused
+from folkmoot.bench.groups import join_of
 from folkmoot.bench.jobs import Begin, Broken, Connected, Job, Tally
-from folkmoot.bench.reads import Reads, RestReads
+from folkmoot.bench.last import SendsToLast
+from folkmoot.bench.reads import Reads, RestLists, RestReads
 from folkmoot.bench.traffic import NEVER_NS, Sends, Traffic
 from folkmoot.bench.wire import CLOSE, PING, PONG, client_frame, next_frame
 from folkmoot.gateway.listener import raise_open_files
@@ -36,14 +39,19 @@ EVENTS_PER_TURN_MAX: Final = 128
 """So that what is due is made between them, and not late."""
 
 READ_BYTES: Final = 65_536
+NARROW_BYTES: Final = 4_096
+"""What the system holds for a reader that will not read: else it takes megabytes before the server notices."""
+
 IP_BIND_ADDRESS_NO_PORT: Final = 24
 
 
 KINDS: Final[dict[str, type[Traffic]]] = {
     "none": Traffic,
     "sends": Sends,
+    "sends_to_last": SendsToLast,
     "reads": Reads,
     "rest_reads": RestReads,
+    "rest_lists": RestLists,
 }
 
 
@@ -68,11 +76,11 @@ class Load:
         """Bring all sockets up and live in their groups; how many. Raises LoadBroken, OSError."""
         own = range(self._job.worker, len(self._job.groups), self._job.workers)
         members = self._job.members
-        wanted = [(group, f"user-{group * members + n + 1}") for group in own for n in range(members)]
+        wanted = [(group, n) for group in own for n in range(members)]
         sources = itertools.cycle(self._job.sources)
         seen, seen_s = 0, time.monotonic()
-        for group, user in wanted:
-            self._open(group, user, next(sources))
+        for group, n in wanted:
+            self._open(group, n, next(sources), narrow=n < self._job.narrow)
             while len(self._clients) - self._live >= OPENING_MAX:
                 self.turn(1.0)
         while self._live < len(wanted):
@@ -81,12 +89,13 @@ class Load:
                 seen, seen_s = self._live, time.monotonic()
             elif time.monotonic() - seen_s > CONNECT_S_MAX:
                 raise LoadBroken(f"{self._live} of {len(wanted)} sockets came up")
-        self._traffic = KINDS[self._job.traffic](self._job, list(self._clients.values()), self._write)
         return self._live
 
     def run(self, begin: Begin) -> Tally:
         """All of the traffic, and what came of it."""
-        traffic = self._traffic
+        clients = list(self._clients.values())
+        self._mute(clients, begin.muted)
+        traffic = self._traffic = KINDS[self._job.traffic](self._job, clients, self._write)
         traffic.begin(begin)
         while (now_ns := time.monotonic_ns()) < traffic.end_ns:
             due_ns = min(traffic.make_due(now_ns), traffic.end_ns)
@@ -115,19 +124,33 @@ class Load:
             one.close()
         self._epoll.close()
 
-    def _open(self, group: int, user: str, source: str) -> None:
+    def _mute(self, clients: Sequence[Client], count: int) -> None:
+        """Read from all but the first `count` of each group."""
+        seen: dict[int, int] = {}
+        for client in clients:
+            place = seen[client.group] = seen.get(client.group, 0) + 1
+            muted = place <= count
+            if muted != client.muted:
+                client.muted = muted
+                self._epoll.modify(client.fd, 0 if muted else select.EPOLLIN)
+
+    def _open(self, group: int, n: int, source: str, *, narrow: bool) -> None:
         one = socket.socket()
         self._sockets.append(one)
         # The port is chosen at connect: so each source address has all of them for this server.
         one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if narrow:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
         one.bind((source, 0))
         one.settimeout(CONNECT_S_MAX)
         one.connect((self._job.host, self._job.port))
         one.setblocking(False)
-        client = self._clients[one.fileno()] = Client(one.fileno(), group, user)
+        client = self._clients[one.fileno()] = Client(
+            one.fileno(), group, f"user-{group * self._job.members + n + 1}", join_of(n)
+        )
         self._epoll.register(one.fileno(), select.EPOLLIN)
-        if self._job.traffic == "rest_reads":
+        if issubclass(KINDS[self._job.traffic], RestReads):
             self._is_live(client)
             return
         client.shaken = not self._dialect.websocket

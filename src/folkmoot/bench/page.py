@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from folkmoot.bench.plan import SCENARIOS
 from folkmoot.bench.report import MEANINGS, Report, shown
 
@@ -17,6 +19,22 @@ COLOURS: Final = ("#1f6feb", "#b35900", "#1a7f37", "#8250df", "#cf222e", "#57606
 TICKS: Final = 4
 
 Points = Sequence[tuple[float, float]]
+
+
+class Plot(msgspec.Struct, frozen=True):
+    """What is drawn of points: its title and its axes."""
+
+    title: str
+    x: str
+    y: str
+
+
+PLOTS: Final = {
+    "_mib_by_second": Plot("memory, MiB", "second", "MiB"),
+    "_by_second": Plot("arrivals in each second", "second", "count"),
+    "_by_members": Plot("CPU of a delivery, us, by the members of a group", "members", "us"),
+}
+"""By what the name of a series ends in; what ends in none of them is times by their quantile."""
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; }
@@ -124,13 +142,15 @@ def _figures(report: Report) -> str:
 
 
 def _plots(report: Report) -> str:
-    """Times by quantile and arrivals by second, of the last run that gave a result."""
+    """What the last run that gave a result has points of, by the ends of their names."""
     series = next((run.series for run in reversed(report.runs) if not run.refusals), {})
-    times = {name.removesuffix("_latency"): line for name, line in series.items() if not name.endswith("_by_second")}
-    seconds = {name.removesuffix("_by_second"): line for name, line in series.items() if name.endswith("_by_second")}
-    return plot_of(
-        "times, ms, by quantile", {name: line for name, line in times.items() if line}, x="share", y="ms", by_log=True
-    ) + plot_of("arrivals in each second", {n: line for n, line in seconds.items() if line}, x="second", y="count")
+    left = {name: line for name, line in series.items() if line}
+    plots = []
+    for end, plot in PLOTS.items():
+        lines = {name.removesuffix(end): left.pop(name) for name in list(left) if name.endswith(end)}
+        plots.append(plot_of(plot.title, lines, x=plot.x, y=plot.y))
+    times = {name.removesuffix("_latency"): line for name, line in left.items()}
+    return "".join([plot_of("times, ms, by quantile", times, x="share", y="ms", by_log=True), *plots])
 
 
 def _facts(report: Report) -> str:

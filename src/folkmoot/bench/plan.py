@@ -10,12 +10,22 @@ from folkmoot.bench.figures import Spread
 SCENARIOS: Final = {
     "floor": "what a loop over send() in C costs: no server can do the same for less",
     "fanout": "messages to many members each, stored durably, between two runs of the floor",
+    "blast": "the same as fast as one core gives it, and the floor as fast as it can",
+    "latency": "from a message to the last member of its group",
+    "ladder": "what a delivery costs in groups of 2 to 10,000",
+    "hot": "one group in which everyone talks",
+    "slow": "one reader in each group that does not read: what it costs the others, and its memory",
+    "sustained": "messages to many for ten minutes: what becomes of the memory",
     "idle": "memory of connections that only are there",
     "sends": "messages in pairs, one a group at a time: how fast sends become durable",
     "history": "pages of a long log, forwards and backwards",
+    "lists": "chats with what is unread, and groups, of users who are in a thousand",
     "roles": "what gateway, router and bus cost as processes apart",
     "start": "a store of many groups that nobody reads: how soon it is served from",
 }
+
+SIZES: Final = (2, 10, 130, 1_000, 10_000)
+"""Members of a group, on the ladder; those that the plan's sockets make a group of are measured."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +58,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "floor": {},
     "fanout": {},
+    "blast": {"seconds": 10.0},
+    "latency": {"seconds": 30.0},
+    "ladder": {"sockets": 10_000, "rate_per_s": 200.0, "seconds": 8.0, "warm_s": 3.0},
+    "hot": {"sockets": 1_000, "members": 1_000, "rate_per_s": 50.0, "seconds": 10.0},
+    "slow": {"sockets": 1_300, "rate_per_s": 300.0, "seconds": 10.0, "warm_s": 5.0, "text_bytes": 1_000},
+    "sustained": {"rate_per_s": 250.0, "seconds": 600.0},
     "idle": {"rate_per_s": 0.0, "warm_s": 10.0, "seconds": 30.0},
     "sends": {"sockets": 1_000, "members": 2, "rate_per_s": 3_000.0},
     "history": {"sockets": 100, "members": 2, "rate_per_s": 300.0, "warm_s": 2.0},
+    "lists": {"sockets": 20, "members": 20, "groups_stored": 1_000, "rate_per_s": 20.0, "warm_s": 2.0},
     "roles": {"rate_per_s": 250.0, "seconds": 10.0, "warm_s": 4.0, "acks_per_s": 3_000.0},
     "start": {"members": 2, "runs": 3},
 }
@@ -77,6 +94,17 @@ def targets_of(plan: Plan, figures: Mapping[str, Spread]) -> list[Target]:
         case "fanout" if full and plan.members >= 130 and plan.rate_per_s >= 500:
             met = median("deliveries_per_cpu_s") >= 110_000 or median("ratio_to_floor") >= 0.60
             return [Target("110,000 deliveries a CPU-second, or 0.60 of the floor in the same run", met)]
+        case "latency" if full and plan.members >= 130 and plan.rate_per_s >= 500:
+            met = median("last_ms_p50") <= 3 and median("last_ms_p99") <= 12 and median("last_ms_p999") <= 25
+            return [Target("to the last of 130 members p50 at most 3 ms, p99 12 ms, p99.9 25 ms", met)]
+        case "ladder" if plan.sockets >= 10_000:
+            return [Target("the same within 20 % in groups of 130 to 10,000", median("delivery_us_spread") <= 0.20)]
+        case "slow":
+            kept = median("rss_bytes_per_slow") <= 64 * 1_024
+            return [
+                Target("a slow reader costs the others nothing measurable (5 %)", median("slow_cost_ratio") <= 1.05),
+                Target("a slow reader takes at most 64 KB", kept),
+            ]
         case "idle" if full:
             return [Target("at most 12 KB of RSS a connection", median("rss_bytes_per_socket") <= 12 * 1_024)]
         case "sends" if plan.rate_per_s == 0 or plan.rate_per_s >= 3_000:

@@ -123,7 +123,7 @@ class RestReads(Reads):
         client.asked = (letter, meant_ns)
         bound = "after" if letter == "f" else "before"
         path = f"/v1/groups/{self.job.groups[client.group]}/entries?{bound}={seq}&limit={self.job.page_entries}"
-        self.write(client, f"GET {path} HTTP/1.1\r\n{self._heads[client]}".encode())
+        self._get(client, path)
 
     def received(self, client: Client, data: bytes, now_ns: int) -> bytes:
         """Take what has come of an answer; what is to be kept until there is more of it."""
@@ -142,6 +142,17 @@ class RestReads(Reads):
             self.failed(f"HTTP {head[9:12].decode(errors='replace')}")
         return data[end:]
 
+    def _get(self, client: Client, path: str) -> None:
+        self.write(client, f"GET {path} HTTP/1.1\r\n{self._heads[client]}".encode())
+
     def _head_of(self, client: Client, now_ms: int) -> str:
         token = mint(self.job.secret.encode(), client.user, lifetime_s=TOKEN_LIFETIME_S, now_ms=now_ms)
         return f"Host: {self.job.host}:{self.job.port}\r\nAuthorization: Bearer {token}\r\n\r\n"
+
+
+class RestLists(RestReads):
+    """What an application asks for when it opens: the newest chats (`f`), or a page of all groups (`b`)."""
+
+    def ask(self, client: Client, letter: str, meant_ns: int, seq: int) -> None:
+        client.asked = (letter, meant_ns)
+        self._get(client, "/v1/chats?limit=50" if letter == "f" else "/v1/groups?limit=100")

@@ -8,12 +8,13 @@ import msgspec
 
 from folkmoot.bench.figures import Spread, spread_of
 from folkmoot.bench.machine import UNSYNCED, Machine
-from folkmoot.bench.plan import Plan, Target, targets_of
+from folkmoot.bench.plan import SIZES, Plan, Target, targets_of
 from folkmoot.bench.run import Run
 
 MEANINGS: Final = {
     "deliveries_per_cpu_s": "deliveries per CPU-second of the server",
     "floor_deliveries_per_cpu_s": "deliveries per CPU-second of the floor, mean of before and after",
+    "floor_deliveries_per_s": "deliveries a second of the floor",
     "ratio_to_floor": "deliveries per CPU-second, of the floor's",
     "floor_spread": "how far the floor before and after are apart, of their mean",
     "sends_per_s": "durable sends a second",
@@ -24,6 +25,24 @@ MEANINGS: Final = {
     "ready_cpu_s": "server's CPU until it was ready, s",
     "rss_bytes_per_socket": "memory that a connection adds, bytes",
     "connect_cpu_ms_per_socket": "server's CPU for one connection to come up, ms",
+    "last_ms_p50": "to the last member, ms, median",
+    "last_ms_p99": "to the last member, ms, 99th percentile",
+    "last_ms_p999": "to the last member, ms, 99.9th percentile",
+    **{f"delivery_us_of_{size}": f"CPU of a delivery in groups of {size:,}, us" for size in SIZES},
+    **{f"last_ms_p99_of_{size}": f"to the last of {size:,}, ms, 99th percentile" for size in SIZES},
+    "delivery_us_spread": "how much more the dearest costs than the cheapest, from groups of 130 on",
+    "slow_cost_ratio": "CPU of a delivery with slow readers, of that without",
+    "slow_p50_ratio": "end to end to the others with slow readers, of that without, median",
+    "slow_p99_ratio": "end to end to the others with slow readers, of that without, 99th percentile",
+    "rss_bytes_per_slow": "memory that a slow reader adds, bytes",
+    "slow_readers": "slow readers off the live feed at the end",
+    "rss_bytes_per_minute": "memory that is added in a minute, after the first quarter, bytes",
+    "lists_per_s": "lists a second",
+    "lists_per_cpu_s": "lists per CPU-second of the server",
+    "chats_ms_p50": "50 chats of a thousand with what is unread, ms, median",
+    "chats_ms_p99": "50 chats of a thousand with what is unread, ms, 99th percentile",
+    "groups_ms_p50": "100 groups of a thousand with what is unread, ms, median",
+    "groups_ms_p99": "100 groups of a thousand with what is unread, ms, 99th percentile",
     "latency_ms_p50": "end to end, ms, median",
     "latency_ms_p99": "end to end, ms, 99th percentile",
     "floor_latency_ms_p50": "end to end over the floor, ms, median",

@@ -6,21 +6,30 @@ from pathlib import Path
 from typing import Final
 
 from folkmoot.bench.crowds import idle
-from folkmoot.bench.deliveries import fanout, floor_alone
+from folkmoot.bench.deliveries import blast, fanout, floor_alone, hot, ladder, latency
+from folkmoot.bench.lasting import sustained
 from folkmoot.bench.plan import Plan
-from folkmoot.bench.reading import history
+from folkmoot.bench.reading import history, lists
 from folkmoot.bench.roles import roles
 from folkmoot.bench.run import Run
 from folkmoot.bench.sending import sends
+from folkmoot.bench.slow import slow
 from folkmoot.bench.stage import Stage
 from folkmoot.bench.starts import start
 
 RUNS: Final[Mapping[str, Callable[[Stage], Run]]] = {
     "floor": floor_alone,
     "fanout": fanout,
+    "blast": blast,
+    "latency": latency,
+    "ladder": ladder,
+    "hot": hot,
+    "slow": slow,
+    "sustained": sustained,
     "idle": idle,
     "sends": sends,
     "history": history,
+    "lists": lists,
     "roles": roles,
     "start": start,
 }

@@ -23,33 +23,49 @@ GROUPS_AT_ONCE: Final = 2_000
 MEMBERS_MAX: Final = 100_000
 
 
-def seed_store(data_dir: Path, *, groups: int, members: int, messages: int, text_bytes: int = 180) -> list[GroupId]:
+def seed_store(
+    data_dir: Path, *, groups: int, members: int, messages: int, text_bytes: int = 180, same_users: bool = False
+) -> list[GroupId]:
     """Fill the store in `data_dir` with groups of `members` and `messages` each; their ids, as in a measure's jobs.
+
+    `same_users`: all groups have the same members.
 
     Raises what opening the store raises.
     """
-    return asyncio.run(_seed(data_dir, groups, members, messages, text_bytes))
+    wanted = _Wanted(members, messages, text_bytes, same_users)
+    return asyncio.run(_seed(data_dir, groups, wanted))
 
 
-async def _seed(data_dir: Path, groups: int, members: int, messages: int, text_bytes: int) -> list[GroupId]:
+class _Wanted(msgspec.Struct, frozen=True):
+    """Of each group."""
+
+    members: int
+    messages: int
+    text_bytes: int
+    same_users: bool
+
+
+async def _seed(data_dir: Path, groups: int, wanted: _Wanted) -> list[GroupId]:
     store = await open_store(load_settings({"data_dir": str(data_dir)}, {}, None), SystemClock())
     try:
         ids = []
         for first in range(0, groups, GROUPS_AT_ONCE):
             numbers = range(first, min(first + GROUPS_AT_ONCE, groups))
-            ids += await asyncio.gather(*(_seed_group(store, n, members, messages, text_bytes) for n in numbers))
+            ids += await asyncio.gather(*(_seed_group(store, n, wanted) for n in numbers))
         return ids
     finally:
         await store.close()
 
 
-async def _seed_group(store: Store, number: int, members: int, messages: int, text_bytes: int) -> GroupId:
-    users = [user_named(number * members + n + 1) for n in range(members)]
+async def _seed_group(store: Store, number: int, wanted: _Wanted) -> GroupId:
+    members, messages = wanted.members, wanted.messages
+    first_user = 1 if wanted.same_users else number * members + 1
+    users = [user_named(first_user + n) for n in range(members)]
     send_id = f"group-{number}"
     group = group_id(users[0], send_id)
     body = {"name": f"group {number}", "members": users[1:], "history": "join", "entry": "invite"}
     sends = [_send(group, users[0], send_id, CREATED, body, join=0)]
-    text = {"text": "x" * text_bytes}
+    text = {"text": "x" * wanted.text_bytes}
     sends += [_send(group, users[n % members], f"message-{n}", MESSAGE, text, join=1) for n in range(messages)]
     state = empty_group(group, await store.epoch(), room=MEMBERS_MAX)
     for first in range(0, len(sends), BATCH_ENTRIES):

@@ -37,14 +37,14 @@ class Stage:
         self.kept = kept
         self.say = say
 
-    def floor(self) -> Window:
+    def floor(self, *, traffic: str = "sends") -> Window:
         """The floor under the plan's load. Raises NoCompiler."""
         plan = self.plan
         floor = Floor(build(self.folder), cores=[plan.core_server])
         try:
             floor.wait_ready()
             ids = [f"g{number:024d}" for number in range(plan.groups)]
-            with self.up(self.job(floor, traffic="sends", ids=ids, dialect="floor", nap_s=NAP_S)) as fleet:
+            with self.up(self.job(floor, traffic=traffic, ids=ids, dialect="floor", nap_s=NAP_S)) as fleet:
                 self.say(f"the floor, {plan.warm_s + plan.seconds:.0f} s")
                 return watch(floor, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds)
         finally:
@@ -93,11 +93,20 @@ class Stage:
         }
         return msgspec.convert({**given, **what}, Job)
 
-    def watch(self, server: Server, fleet: Fleet) -> Window:
-        """The fleet's traffic, and what it costs the server."""
+    def watch(self, server: Server, fleet: Fleet, *, muted: int = 0) -> Window:
+        """The fleet's traffic, and what it costs the server; `muted` sockets of each group do not read."""
         plan = self.plan
         self.say(f"the server, {plan.warm_s + plan.seconds:.0f} s")
-        return watch(server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=server.counts)
+        return watch(
+            server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=server.counts, muted=muted
+        )
+
+    def part(self, name: str, **changes: object) -> "Stage":
+        """The same with some of the plan changed, in a folder of its own: one step of several in a run."""
+        folder = self.folder / name
+        folder.mkdir()
+        plan = msgspec.convert({**msgspec.structs.asdict(self.plan), **changes}, Plan)
+        return Stage(plan, folder, self.kept, self.say)
 
 
 def cores_of_load(plan: Plan) -> list[int]:

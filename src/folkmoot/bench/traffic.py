@@ -30,6 +30,7 @@ class Traffic:
             self.of_group.setdefault(client.group, []).append(client)
         self.groups = list(self.of_group)
         self.end_ns = NEVER_NS
+        self.heard_by = job.members
         self._late = array("q")
         self._deliveries = array("q")
         self._answers = array("q")
@@ -40,6 +41,7 @@ class Traffic:
     def begin(self, begin: Begin) -> None:
         """Traffic starts, at a time that is still to come."""
         self._start_ns = begin.start_ns
+        self.heard_by = self.job.members - begin.muted
         self._window_ns = begin.start_ns + int(begin.warm_s * 1e9)
         self.end_ns = self._window_ns + int(begin.seconds * 1e9)
         self.tally.by_second = [0] * (int(begin.warm_s + begin.seconds) + 1)
@@ -72,16 +74,19 @@ class Traffic:
     def make(self, meant_ns: int, now_ns: int) -> None:
         """Ask for one more."""
 
-    def entry(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
-        """A delivery has come: where they are numbered the next of its group on this socket, or something is wrong."""
+    def entry(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> int:
+        """A delivery has come: where they are numbered the next of its group on this socket, or something is wrong.
+
+        When it was meant to be sent; -1 where it does not say, or does not count.
+        """
         if self.dialect.numbered:
             seq = number_of(data, start, end, b'"seq":')
             if seq != client.seq + 1 and client.seq >= 0:
                 self.tally.out_of_order += 1
             client.seq = seq
         _, meant_ns = stamp_of(data, start, end, self.dialect.before_stamp)
-        if meant_ns < 0:
-            return
+        if meant_ns < self._start_ns or client.muted:
+            return -1
         tally = self.tally
         tally.delivered += 1
         tally.frame_bytes = end - start
@@ -90,6 +95,7 @@ class Traffic:
         self._by_second(now_ns)
         if self._window_ns <= meant_ns < self.end_ns:
             self._deliveries.append(now_ns - meant_ns)
+        return meant_ns
 
     def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
         """Anything else has come."""
@@ -132,7 +138,7 @@ class Sends(Traffic):
         if self._closed_loop and not self._begun and now_ns >= self._start_ns > 0:
             self._begun = True
             for group in self.groups:
-                self._send(group, now_ns, now_ns)
+                self.send(group, now_ns)
         return super().make_due(now_ns)
 
     def make(self, meant_ns: int, now_ns: int) -> None:
@@ -141,7 +147,7 @@ class Sends(Traffic):
         if self.job.one_at_a_time and group in self._busy:
             self._waiting[group].append(meant_ns)
         else:
-            self._send(group, meant_ns, now_ns)
+            self.send(group, meant_ns)
 
     @property
     def settled(self) -> bool:
@@ -151,10 +157,10 @@ class Sends(Traffic):
     def event(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> None:
         if data.startswith(b'{"t":"accepted"', start):
             _, meant_ns = stamp_of(data, start, end)
-            if meant_ns < 0:
+            if meant_ns < self._start_ns:
                 return
             self.tally.accepted += 1
-            self.tally.expected += self.job.members
+            self.tally.expected += self.heard_by
             if self._window_ns <= now_ns < self.end_ns:
                 self.tally.accepted_in_window += 1
             if self._window_ns <= meant_ns < self.end_ns:
@@ -185,16 +191,18 @@ class Sends(Traffic):
         self._busy.discard(group)
         waiting = self._waiting[group]
         if waiting:
-            self._send(group, waiting.popleft(), now_ns)
+            self.send(group, waiting.popleft())
         elif self._closed_loop and now_ns < self.end_ns:
-            self._send(group, now_ns, now_ns)
+            self.send(group, now_ns)
 
-    def _send(self, group: int, meant_ns: int, now_ns: int) -> None:
+    def send(self, group: int, meant_ns: int) -> None:
+        """Ask for one more in the group."""
         clients = self.of_group[group]
-        client = clients[self._turn[group] % len(clients)]
+        # The first are those that may be muted: who does not hear an answer does not send.
+        client = clients[self.job.members - self.heard_by + self._turn[group] % self.heard_by]
         self._turn[group] += 1
         self._busy.add(group)
         self.tally.sent += 1
         if not self.dialect.answers:
-            self.tally.expected += self.job.members
+            self.tally.expected += self.heard_by
         self.write(client, self.dialect.sent(client, stamp("t", meant_ns).encode()))

@@ -25,7 +25,10 @@ QUANTILES: Final = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen while the window was open. CPU time in seconds; shares are of one core."""
+    """What was seen while the window was open. CPU time in seconds; shares are of one core.
+
+    `counted`: what the server's own counts rose by; `counted_at_close`: what they were.
+    """
 
     seconds: float
     before: Usage
@@ -36,6 +39,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     disk: DiskTimes
     load_average: float
     counted: dict[str, float]
+    counted_at_close: dict[str, float] = {}
 
     @property
     def cpu_s(self) -> float:
@@ -64,6 +68,7 @@ def watch(
     warm_s: float,
     seconds: float,
     counts: Callable[[], dict[str, float]] = dict,
+    muted: int = 0,
 ) -> Window:
     """Have the fleet's traffic, and read what it costs the child. `counts` is read as the window opens and closes.
 
@@ -78,7 +83,7 @@ def watch(
         seen.append((at_s, usage, loads, counted or counts()))
 
     with DiskProbe(folder) as probe:
-        tally = fleet.measure(warm_s=warm_s, seconds=seconds, on_open=look, on_close=look)
+        tally = fleet.measure(warm_s=warm_s, seconds=seconds, on_open=look, on_close=look, muted=muted)
         disk = probe.times()
     (open_s, before, loads_before, counts_before), (close_s, after, loads_after, counts_after) = seen
     wall_s = close_s - open_s
@@ -93,6 +98,7 @@ def watch(
         disk=disk,
         load_average=round(os.getloadavg()[0], 2),
         counted={name: value - counts_before.get(name, 0.0) for name, value in counts_after.items()},
+        counted_at_close=counts_after,
     )
 
 
@@ -120,6 +126,11 @@ def refusals_of(window: Window) -> list[str]:
 def times_of(name: str, times: Histogram) -> dict[str, float]:
     """The median and the tail, as figures."""
     return {f"{name}_ms_p50": times.quantile_ms(0.5), f"{name}_ms_p99": times.quantile_ms(0.99)}
+
+
+def tail_of(name: str, times: Histogram) -> dict[str, float]:
+    """The same, with the tail of the tail; of at least some thousand times."""
+    return times_of(name, times) | {f"{name}_ms_p999": times.quantile_ms(0.999)}
 
 
 def curve_of(times: Histogram) -> list[tuple[float, float]]:

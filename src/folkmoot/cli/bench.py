@@ -12,17 +12,17 @@ import typer
 from folkmoot.cli.connect import NOT_DONE, WRONG_USE, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from folkmoot.bench.plan import Plan
     from folkmoot.bench.report import Report
 
 app = typer.Typer(
-    help="Measure this machine: fan-out, idle connections, sends, history, a start.", no_args_is_help=True
+    help="Measure this machine: fan-out, idle connections, sends, history, a storm, a start.", no_args_is_help=True
 )
 
 Sockets = Annotated[int | None, typer.Option(min=1, help="Connections, all in all.")]
-Members = Annotated[int | None, typer.Option(min=1, max=1_000, help="Members of a group, each on one connection.")]
+Members = Annotated[int | None, typer.Option(min=1, max=10_000, help="Members of a group, each on one connection.")]
 Rate = Annotated[float | None, typer.Option(min=0, help="Requests a second, all in all.")]
 Seconds = Annotated[float | None, typer.Option(min=0.5, help="What counts.")]
 Warm = Annotated[float | None, typer.Option("--warm-up", min=0, help="Seconds before that.")]
@@ -130,6 +130,49 @@ def start(
     """From the command to ready, with a store of many groups that nobody reads."""
     sizes = {"groups_stored": groups, "members": members, "runs": runs}
     _measure([_plan("start", sizes, server_core, "", setting or [])], folder, json_file, html_file)
+
+
+@app.command()
+def lists(
+    groups: Annotated[int | None, typer.Option(min=1, help="That every user is in.")] = None,
+    users: Annotated[int | None, typer.Option(min=1, help="Each on one connection, and all in all groups.")] = None,
+    rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None, runs: Runs = None, folder: Folder = None,
+    server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+) -> None:  # fmt: skip
+    """Chats with what is unread, and groups, of users who are in a thousand, over HTTP."""
+    sizes = {"groups_stored": groups, "sockets": users, "members": users, "rate_per_s": rate}
+    sizes |= {"seconds": seconds, "warm_s": warm_up, "runs": runs}
+    _measure([_plan("lists", sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
+
+
+USUAL: dict[str, str] = {
+    "blast": "As fast as one core gives it, and the floor as fast as it can.",
+    "latency": "From a message to the last member of its group.",
+    "ladder": "What a delivery costs in groups of 2, 10, 130, 1,000 and 10,000.",
+    "hot": "One group in which everyone talks.",
+    "slow": "One reader in each group that does not read, beside the same without, in turn.",
+    "sustained": "Messages to many for ten minutes, and what becomes of the memory.",
+}
+"""Measures that take the usual sizes, and nothing else."""
+
+
+def _usual(scenario: str) -> "Callable[..., None]":
+    def measure(
+        sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None,
+        warm_up: Warm = None, text_bytes: TextBytes = None, runs: Runs = None, folder: Folder = None,
+        server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None,
+        html_file: HtmlFile = None,
+    ) -> None:  # fmt: skip
+        sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
+        sizes |= {"text_bytes": text_bytes, "runs": runs}
+        _measure([_plan(scenario, sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
+
+    return measure
+
+
+for name, what in USUAL.items():
+    app.command(name, help=what)(_usual(name))
 
 
 @app.command("all")
