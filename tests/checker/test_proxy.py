@@ -1,8 +1,10 @@
 """The proxy: what goes through whole, what is held, late, cut or refused, and that no direction is mistaken."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -194,3 +196,38 @@ def test_where_the_first_server_is_gone_the_next_is_tried() -> None:
         server.close()
 
     asyncio.run(body())
+
+
+class LateLoop(asyncio.SelectorEventLoop):
+    """A loop whose machine is busy: a connection is handed over only once the other side has spoken."""
+
+    proxy: Proxy
+
+    async def create_connection(self, *args: Any, **more: Any) -> Any:
+        made = await super().create_connection(*args, **more)
+        if args[1:]:
+            await until(lambda: any(end._held for end in self.proxy._ends))
+        return made
+
+
+def test_a_server_that_speaks_first_is_heard_however_early_it_does() -> None:
+    # Its greeting was held until it spoke again, if it came before both halves were joined: NATS seemed to be away.
+    class Greeter(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            transport.write(b"INFO\n")
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LateLoop)
+        server = await loop.create_server(Greeter, "127.0.0.1", 0)
+        proxy = loop.proxy = Proxy()
+        await proxy.open("127.0.0.1", server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(WAIT_S_MAX):
+            with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2]))) as client:
+                client.setblocking(False)
+                assert await loop.sock_recv(client, 100) == b"INFO\n"
+        await proxy.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=LateLoop) as runner:
+        runner.run(body())

@@ -105,7 +105,8 @@ def test_these_wait_as_long_as_they_are_told_and_hold_up_nobody_else(code: str) 
     assert ids(box.due(2.0)) == [("g1", None)]
 
 
-def test_waits_grow_with_each_try_and_are_jittered() -> None:
+def test_waits_grow_with_each_try_and_are_jittered_but_stay_short() -> None:
+    # A bus that was away for half a minute left clients waiting for as long again, though all was well by then.
     box = outbox(send(1), draw=lambda: 1.0)
     now_s, waits = 0.0, []
     for _ in range(12):
@@ -117,7 +118,7 @@ def test_waits_grow_with_each_try_and_are_jittered() -> None:
         now_s = box.next_at
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(0.1)
-    assert waits[-1] == pytest.approx(30.0)
+    assert waits[-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("code", ["rate_limited", "window_full", "draining"])

@@ -201,6 +201,25 @@ def test_refusals_are_stored_a_few_a_minute_and_then_nothing_is_decided() -> Non
     run(test, refusals_per_minute=3)
 
 
+def test_who_joined_is_told_of_again() -> None:
+    # The hint goes by a delivery, and was lost with one that died: whoever was added heard of it minutes later.
+    async def test(bench: Bench) -> None:
+        hints: list[subjects.Hint] = []
+        again = asyncio.Event()
+
+        def hear(raw: bytes, _: object) -> None:
+            hints.append(msgspec.msgpack.decode(raw, type=subjects.Hint))
+            if len(hints) == 3:
+                again.set()
+
+        bench.bus.subscribe("hints.*", hear)
+        async with asyncio.timeout(10):
+            await again.wait()
+        assert all(hint == subjects.Hint(GROUP, [OWNER], 1) for hint in hints)
+
+    run(test, heads_interval_s=0.01)
+
+
 def test_moved_heads_are_repeated() -> None:
     async def test(bench: Bench) -> None:
         heads: list[dict[str, int]] = []

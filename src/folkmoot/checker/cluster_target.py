@@ -26,11 +26,13 @@ class ClusterTarget:
     which process is struck.
     """
 
-    def __init__(self, shape: Shape, seed: int) -> None:
+    def __init__(self, shape: Shape, seed: int, *, spare: tuple[str, ...] = ()) -> None:
+        """`spare`: parts of the shape that are not started with the others."""
         in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
         self.folder = Path(tempfile.mkdtemp(prefix="folkmoot-check-", dir=in_memory))
         self.notes = [] if in_memory else [f"the cluster's data is on a disk: there is no {IN_MEMORY} to write to"]
         self._shape = shape
+        self.spare = spare
         self._chance = random.Random(f"{seed} strikes")
         self._cluster: Cluster | None = None
         self._gateways: list[Proxy] = []
@@ -42,15 +44,24 @@ class ClusterTarget:
         for port in cluster.ports.nats:
             self._bus.append(await _opened([(LOOPBACK, port)]))
         cluster.nats_urls = tuple(proxy.url.replace("http:", "nats:") for proxy in self._bus)
-        await cluster.up()
+        await cluster.up(without=self.spare)
         places = [(LOOPBACK, urlsplit(url).port or 0) for url in cluster.gateway_urls]
         for number in range(len(places)):
             self._gateways.append(await _opened([*places[number:], *places[:number]]))
 
     @property
-    def secret_folder(self) -> Path:
+    def cluster(self) -> Cluster:
+        """What was started."""
         assert self._cluster is not None
-        return self._cluster.data_dir
+        return self._cluster
+
+    def draw(self, kind: Kind) -> str:
+        """The name of one of that kind, but none of the spare ones."""
+        return self._drawn([kind])
+
+    @property
+    def secret_folder(self) -> Path:
+        return self.cluster.data_dir
 
     def url_of(self, user: str) -> str:
         """The same for a user each time, and as many users for each gateway."""
@@ -85,25 +96,22 @@ class ClusterTarget:
         return strike
 
     async def _kill(self, name: str, seconds: float) -> None:
-        assert self._cluster is not None
-        await self._cluster.kill(name)
+        await self.cluster.kill(name)
         await asyncio.sleep(seconds)
-        await self._cluster.start(name)
+        await self.cluster.start(name)
 
     async def _pause(self, name: str, seconds: float) -> None:
-        assert self._cluster is not None
-        self._cluster.pause(name)
+        self.cluster.pause(name)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._cluster.resume(name)
+            self.cluster.resume(name)
 
     async def _drain(self, seconds: float) -> None:
-        assert self._cluster is not None
         name = self._drawn(["gateway", "router", "delivery"])
-        await self._cluster.stop(name)
+        await self.cluster.stop(name)
         await asyncio.sleep(seconds)
-        await self._cluster.start(name)
+        await self.cluster.start(name)
 
     async def _cut_bus(self, _: float) -> None:
         for proxy in self._bus:
@@ -118,19 +126,18 @@ class ClusterTarget:
             self._weather(FAIR)
 
     async def _end_bus(self, seconds: float) -> None:
-        assert self._cluster is not None
-        servers = self._cluster.of_kind("nats")
-        await asyncio.gather(*(self._cluster.kill(name) for name in servers))
+        servers = self.cluster.of_kind("nats")
+        await asyncio.gather(*(self.cluster.kill(name) for name in servers))
         await asyncio.sleep(seconds)
-        await asyncio.gather(*(self._cluster.start(name) for name in servers))
+        await asyncio.gather(*(self.cluster.start(name) for name in servers))
 
     def _weather(self, weather: Weather) -> None:
         for proxy in self._bus:
             proxy.set(weather)
 
     def _drawn(self, kinds: list[Kind]) -> str:
-        assert self._cluster is not None
-        return self._chance.choice([name for kind in kinds for name in self._cluster.of_kind(kind)])
+        names = [name for kind in kinds for name in self.cluster.of_kind(kind)]
+        return self._chance.choice([name for name in names if name not in self.spare])
 
 
 async def _opened(places: list[tuple[str, int]]) -> Proxy:

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from folkmoot.checker.delays import Delays
 from folkmoot.checker.history import Answered, Applied, Asked, Duty, History, Verdict, judge
 from folkmoot.client import Client, OutboxFull, SendRefused
 from folkmoot.client import outbox as answers
@@ -50,6 +52,7 @@ class Crowd:
 
     def __init__(self, connect: Callable[[str], Client], settings: CrowdSettings, chance: random.Random) -> None:
         self.history = History()
+        self.delays = Delays()
         self.turned_away = 0
         self._settings = settings
         self._chance = chance
@@ -115,9 +118,17 @@ class Crowd:
     def judge(self) -> Verdict:
         return judge(self._with_duties_of_guests())
 
+    def reconnects(self) -> int:
+        """How often clients had to connect again so far."""
+        return sum(client.statistics().reconnects for client in self._clients.values() if client.user)
+
+    def connected(self) -> int:
+        """How many clients are connected now, and have what they missed."""
+        return sum(client.is_connected for client in self._clients.values())
+
     async def close(self) -> int:
         """Take leave; how often clients had to connect again."""
-        reconnects = sum(client.statistics().reconnects for client in self._clients.values() if client.user)
+        reconnects = self.reconnects()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -136,6 +147,7 @@ class Crowd:
         self._note_asked(owner, send_id, group, kinds.CREATED, body)
         self.history.answered.append(Answered(owner, send_id, group, 1))
         self._unanswered.pop((owner, send_id), None)
+        self.delays.forget((owner, send_id))
         for user in members:
             self._received.setdefault((user, group), 0)
             self.history.duties.append(Duty(user, group, 1))
@@ -202,10 +214,12 @@ class Crowd:
             self.turned_away += 1
             self.history.asked.pop()
             self._unanswered.pop((user, send_id), None)
+            self.delays.forget((user, send_id))
 
     def _note_asked(self, user: str, send_id: str, group: str, kind: str, body: bodies.Body) -> None:
         self.history.asked.append(Asked(user, send_id, group, bodies.canonical(body), kind))
         self._unanswered[(user, send_id)] = None
+        self.delays.made((user, send_id), time.monotonic())
 
     def _next_id(self) -> str:
         self._count += 1
@@ -219,20 +233,29 @@ class Crowd:
         self._unanswered.pop((user, answer.send_id), None)
         self.history.answered.append(Answered(user, answer.send_id, answer.group, answer.seq))
         group = self._groups.get(answer.group)
+        if answer.seq is None:
+            self.delays.forget((user, answer.send_id))
+        else:
+            self.delays.numbered((user, answer.send_id), answer.group, answer.seq, time.monotonic())
         if answer.seq is not None and group is not None:
             group.last_seq = max(group.last_seq, answer.seq)
             # Here and not where it was asked: whoever waited for the answer may have been cancelled.
             if answer.kind == kinds.ADDED:
                 group.guest_since = answer.seq
                 self._stays[(group.guest, group.group, answer.seq)] = None
+                if (group.guest, group.group, answer.seq) not in self._heard_of:
+                    self.delays.made(_hearing(group.guest, group.group, answer.seq), time.monotonic())
             elif answer.kind == kinds.REMOVED and group.guest_since is not None:
                 self._stays[(group.guest, group.group, group.guest_since)] = answer.seq
+                # Whoever never heard of a stay that is over is owed nothing of it.
+                self.delays.forget(_hearing(group.guest, group.group, group.guest_since))
                 group.guest_since = None
         self._stir()
 
     def _told(self, user: str, event: GroupEvent) -> None:
         if isinstance(event, ev.JoinedEvent | ev.Snapshot):
             self._heard_of.add((user, event.group, event.join))
+            self.delays.numbered(_hearing(user, event.group, event.join), event.group, 0, time.monotonic())
 
     async def _listen(self, user: str, client: Client) -> None:
         applied, contents = self.history.applied, self._contents
@@ -247,10 +270,18 @@ class Crowd:
                     )
                     key = (user, entry.group)
                     self._received[key] = max(self._received.get(key, 0), entry.seq)
+                for name in {entry.group for entry in batch.entries}:
+                    self._note_whole(name)
                 self._stir()
         except Exception as error:
             self._failure = error
             self._stir()
+
+    def _note_whole(self, name: str) -> None:
+        group = self._groups.get(name)
+        if group is not None:
+            seq = min(self._received.get((user, name), 0) for user in group.members)
+            self.delays.whole(name, seq, time.monotonic())
 
     def _stir(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
@@ -293,3 +324,8 @@ class Crowd:
             if (guest, group, join) in self._heard_of
         ]
         return msgspec.structs.replace(self.history, duties=[*self.history.duties, *heard_of])
+
+
+def _hearing(guest: str, group: str, join: int) -> tuple[str, str]:
+    """What a guest waits for who was added: to be told of it. No send id has a space."""
+    return guest, f"hears of {join} in {group}"

@@ -121,6 +121,8 @@ class _End(asyncio.Protocol):
         if self._over:
             other.abort()
         self.flush()
+        # A server that speaks first, as NATS does, may have spoken before its end was joined.
+        other.flush()
 
     def abort(self) -> None:
         """Close with a reset: a plain close would look like the far side's own."""

@@ -2,10 +2,11 @@
 
 import typer
 
-from folkmoot.cli import check_live, check_simulate
+from folkmoot.cli import check_heal, check_live, check_simulate
 
 app = typer.Typer(help="Check the promise: every acknowledged entry to every member, once, in order, under faults.")
 app.command()(check_live.live)
+app.command()(check_heal.heal)
 app.command()(check_simulate.simulate)
 
 

@@ -19,7 +19,13 @@ ANSWER_S_MAX: Final = 20.0
 """A gateway answers sooner, if only `no_answer`: after this long the answer is lost, and the send repeated."""
 
 RETRY_S_FIRST: Final = 0.05
-RETRY_S_MAX: Final = 30.0
+RETRY_S_MAX: Final = 1.0
+"""Beyond what the server asked to wait, however often a send was tried. A gateway that hears nobody keeps a send for
+seconds itself, and knows at once when there is somebody again: more here would only make everyone later then."""
+
+HOLD_S_MAX: Final = 30.0
+"""Where the connection itself was asked to send less, and it still is too much."""
+
 NOT_TAKEN_TRIES_MAX: Final = 3
 SENDS_MAX_DEFAULT: Final = 10_000
 
@@ -224,7 +230,7 @@ class Outbox:
                 self._turned_away(item, event)
                 return
         item.tries += 1
-        item.retry_at = now_s + wait_s + self._jitter_s(item.tries)
+        item.retry_at = now_s + wait_s + self._jitter_s(item.tries, RETRY_S_MAX)
 
     # Inside.
 
@@ -275,7 +281,7 @@ class Outbox:
             self._flying_max = max(1, self._flying_max // 2)
             self._holds += 1
             # The first hold is as long as it was told; those with no send accepted in between grow.
-            wait_s += self._jitter_s(self._holds) if self._holds > 1 else 0.0
+            wait_s += self._jitter_s(self._holds, HOLD_S_MAX) if self._holds > 1 else 0.0
         self._hold_until = max(self._hold_until, now_s + wait_s)
 
     def _land(self, item: _Item) -> None:
@@ -326,8 +332,8 @@ class Outbox:
         else:
             del self._joinless[group]
 
-    def _jitter_s(self, tries: int) -> float:
-        return self._draw() * min(RETRY_S_MAX, RETRY_S_FIRST * 2.0 ** min(tries, 20))
+    def _jitter_s(self, tries: int, seconds_max: float) -> float:
+        return self._draw() * min(seconds_max, RETRY_S_FIRST * 2.0 ** min(tries, 20))
 
     def _look_again(self, at_s: float) -> None:
         if self.next_at is None or at_s < self.next_at:

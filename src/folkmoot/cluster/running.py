@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -124,13 +124,17 @@ class Cluster:
         """The names of its parts of that kind."""
         return [name for name, its_kind in names(self.shape).items() if its_kind == kind]
 
-    async def up(self, on_ready: Callable[[Part], None] = lambda _: None) -> None:
-        """Start what does not run, in order, and return once all is ready. Raises ProcessFailed."""
+    async def up(self, on_ready: Callable[[Part], None] = lambda _: None, *, without: Collection[str] = ()) -> None:
+        """Start what does not run, in order, and return once all is ready. Raises ProcessFailed.
+
+        `without`: parts that are left for later.
+        """
         # Before any of ours: all sign with the one secret, and none but SQLite's router would make its folder.
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret_of(self.data_dir)
         for kind in KINDS:
-            missing = [part for part in self.parts.values() if part.kind == kind and not self._runs(part.name)]
+            of_kind = [part for part in self.parts.values() if part.kind == kind and part.name not in without]
+            missing = [part for part in of_kind if not self._runs(part.name)]
             if kind == "cassandra":
                 await self._up_cassandra(missing, on_ready)
             else:

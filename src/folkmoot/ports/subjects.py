@@ -7,7 +7,7 @@
 | `heads.<partition of the group>` | router | delivery | Heads: what moved in the last seconds, each second |
 | `announce.<partition of the group>` | gateway (request) | delivery | Announce, answered by Announced |
 | `online.<partition of the user>` | gateway (request) | delivery | Online, answered by Announced |
-| `hints.<partition of the user>` | delivery, of the group | delivery, of the user | Hint: someone joined or was added |
+| `hints.<partition of the user>` | delivery, router | delivery, of the user | Hint: someone joined or was added |
 | `pointers.<partition of the user>` | gateway | delivery | PointerMoved |
 | `push.<edge>` | delivery | that gateway | Push: entries, heads, a hint or a pointer |
 | `recall.all` | a delivery that has begun to own partitions | every gateway | Recall: announce again |

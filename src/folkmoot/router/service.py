@@ -23,6 +23,7 @@ from folkmoot.ports.subjects import Answer, Heads, Stored, Submit
 from folkmoot.ports.traces import Span, Tracer
 from folkmoot.router.audit import Audit
 from folkmoot.router.batch import Batch, Rules, decide_batch, keys_of
+from folkmoot.router.joiners import Joiners
 from folkmoot.router.recent import RecentKeys
 from folkmoot.router.refresh import refreshed
 from folkmoot.router.refusals import RefusalBudget
@@ -89,6 +90,7 @@ class Router:
         self._tracer = tracer
         self._refusals = RefusalBudget(settings.refusals_per_minute)
         self._recent = RecentKeys()
+        self._joiners = Joiners()
         self._queues: dict[GroupId, deque[Pending]] = {}
         self._waiting = 0
         self._states: OrderedDict[GroupId, GroupState] = OrderedDict()
@@ -296,7 +298,10 @@ class Router:
         self._bus.publish(subjects.entries(group), _ENCODER.encode(stored))
         for span in spans.values():
             span.end()
-        self._moved[group] = (batch.write.after.head.seq, self._clock.monotonic_s())
+        now_s = self._clock.monotonic_s()
+        if batch.write.memberships:
+            self._joiners.note(group, batch.write.memberships, now_s)
+        self._moved[group] = (batch.write.after.head.seq, now_s)
         self._moved.move_to_end(group)
         if len(self._moved) > HEADS_MOVED_MAX:
             self._moved.popitem(last=False)
@@ -359,6 +364,8 @@ class Router:
                 by_partition.setdefault(partition_of(group), {})[group] = seq
             for partition, heads in by_partition.items():
                 self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
+            for hint in self._joiners.since(oldest_s):
+                self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
 
 
 def taken_from(queue: deque[Pending], entries_max: int) -> list[Pending]:

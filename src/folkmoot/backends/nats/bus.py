@@ -36,7 +36,8 @@ heartbeat or a hint of minutes ago would say what is no longer so."""
 CONNECT_S_MAX: Final = 10.0
 SETTLE_S_MAX: Final = 10.0
 DELAY_S_FIRST: Final = 0.05
-DELAY_S_MAX: Final = 2.0
+DELAY_S_MAX: Final = 1.0
+"""Between attempts to connect, however long nobody has answered: everyone waits for the last that comes back."""
 STEADY_S_MIN: Final = 5.0
 """A connection that held for less does not begin the pauses anew: a server that always cuts us off is not stormed."""
 CLOSE_S_MAX: Final = 1.0
