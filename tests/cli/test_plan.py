@@ -113,3 +113,82 @@ def test_a_page_that_cannot_be_written_is_told(state_home: Path, tmp_path: Path)
     result = CliRunner().invoke(app, ["plan", "--html", str(tmp_path / "none" / "page.html")])
     assert result.exit_code == 2
     assert "--html: " in result.stderr
+
+
+ROLES = {
+    "scenario": "roles",
+    "at": "2026-01-02T03:04:05+00:00",
+    "machine": {"processor": "a processor", "cores": 2},
+    "runs": [
+        {
+            "figures": {
+                "gateway_us_per_delivery": 8.0, "gateway_us_per_push": 50.0, "gateway_us_per_send": 100.0,
+                "router_us_per_send": 300.0, "bus_us_per_send": 40.0, "bus_us_per_push": 8.0, "pointer_us": 20.0,
+            }
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from folkmoot.planner import fleet
+
+    monkeypatch.setattr(fleet, "JOBS", 500)
+    latency = {"latency_ms_p50": 3.0, "latency_ms_p99": 9.0, "fdatasync_ms_p50": 0.5, "fdatasync_ms_p99": 2.0}
+    run = {
+        "figures": {"deliveries_per_cpu_s": 1e5, "load_cpu_share": 0.3, "last_ms_p50": 3.5, "last_ms_p99": 9.5}
+        | latency
+    }
+    one = FANOUT | {
+        "scenario": "latency",
+        "plan": {"sockets": 13_000, "members": 130, "rate_per_s": 300.0, "seconds": 2.0},
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"reports": [FANOUT, ROLES, one | {"runs": [run]}]}))
+    return path
+
+
+def test_fleets_are_simulated_the_same_each_time(results: Path) -> None:
+    command = ["plan", "--simulate", "--users", "2e6", "--measurements", str(results)]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    for text in ("1,000,000", "2,000,000", "10,000,000", "100,000,000", "one machine of each lost"):
+        assert text in first.stdout
+    assert "10,000,000 users: breaks at " in first.stdout
+    assert "note: taken for granted: an append 2 ms (p99 10), a hop 0.2 ms" in first.stdout
+    assert CliRunner().invoke(app, command).stdout == first.stdout
+    said = json.loads(CliRunner().invoke(app, [*command, "--json", "--seed", "3"]).stdout)
+    assert said["seed"] == 3
+    assert [row["users"] for row in said["fleets"]] == [1e6, 2e6, 10e6, 100e6]
+
+
+def test_real_runs_stand_beside_their_predictions(results: Path) -> None:
+    command = ["plan", "--simulate", "--check", str(results), "--measurements", str(results)]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0, told.output
+    assert "300 x 130" in told.stdout
+    (run,) = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["runs"]
+    assert run["measured"]["last p99"] == 9.5
+    assert run["predicted"]["last p99"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "status"),
+    [
+        (["--check", "x"], "--check goes with --simulate", 2),
+        (["--simulate", "--append-ms", "3"], "--append-ms: median and 99th percentile", 2),
+        (["--simulate", "--append-ms", "3,2"], "--append-ms: median and 99th percentile", 2),
+        (["--simulate", "--check", "no-such-file"], "there is no no-such-file", 2),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(results: Path, options: list[str], said: str, status: int) -> None:
+    result = CliRunner().invoke(app, ["plan", "--measurements", str(results), *options])
+    assert result.exit_code == status, result.output
+    assert said in result.stderr
+
+
+def test_a_simulation_says_what_it_lacks(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["plan", "--simulate", "--measurements", str(written(tmp_path / "one.json"))])
+    assert result.exit_code == 1
+    assert "folkmoot bench roles" in result.stderr

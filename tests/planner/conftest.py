@@ -6,11 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from folkmoot.planner.capacity import MACHINES
+from folkmoot.planner.demand import USERS
 from folkmoot.planner.measurements import Measured, Result, measured_of, results_in
 
 FIGURES: dict[str, list[dict[str, float]]] = {
     "fanout": [{"deliveries_per_cpu_s": one * 1_000.0, "frame_bytes": 400.0} for one in (100, 125, 80)],
-    "idle": [{"rss_bytes_per_socket": 8_000.0}],
+    "idle": [{"rss_bytes_per_socket": 8_000.0, "connect_cpu_ms_per_socket": 0.5}],
+    "latency": [{"deliveries_per_cpu_s": 90_000.0}],
     "sends": [{"sends_per_cpu_s": 5_000.0}],
     "history": [{"store_bytes_per_entry": 600.0}],
     "roles": [
@@ -56,6 +59,13 @@ def results() -> Callable[..., list[Result]]:
 def measured(results: Callable[..., list[Result]]) -> dict[str, Measured]:
     """All that can be measured."""
     return measured_of(results())
+
+
+@pytest.fixture
+def costs(measured: dict[str, Measured]) -> dict[str, float]:
+    """What a sum for ten million users begins with."""
+    given = {one.name: float(one.default) for one in (*USERS, *MACHINES)} | {"users": 10e6}
+    return given | {name: one.median for name, one in measured.items()}
 
 
 @pytest.fixture

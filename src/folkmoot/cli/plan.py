@@ -54,20 +54,46 @@ def plan(
     html_file: Annotated[
         Path | None, typer.Option("--html", help="Write a page there that reckons again as one moves its sliders.")
     ] = None,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Simulate the fleets of 1, 10 and 100 million users, and of --users: times."),
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --simulate: results of folkmoot bench latency, file or folder, beside what it predicts."
+        ),
+    ] = None,
+    append_ms: Annotated[
+        str, typer.Option(help="With --simulate: an append's time at the store, median and 99th percentile.")
+    ] = "2,10",
+    hop_ms: Annotated[
+        float, typer.Option(min=0, max=1_000, help="With --simulate: one way over network and bus.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="With --simulate: the same seed, the same times.")] = 1,
 ) -> None:
     """How many machines some users need: the sum step by step, and what each kind of machine runs out of first.
 
     What one core does is taken from results of `folkmoot bench`: fanout, idle, sends, history, roles.
     """
+    if check is not None and not simulate:
+        fail("--check goes with --simulate", WRONG_USE)
     if per_server is not None:
-        if html_file is not None or measurements:
-            fail("--per-server is the plain sum: without --html and --measurements", WRONG_USE)
+        if html_file is not None or measurements or simulate:
+            fail("--per-server is the plain sum: without --html, --measurements and --simulate", WRONG_USE)
         _plain({**numbers, "per_server": per_server}, as_json=as_json)
         return
     from folkmoot.planner.answer import answer_of
     from folkmoot.planner.answer import as_json as of_answer
 
     measured = _measured(measurements or [])
+    if simulate:
+        waits = _append_ms(append_ms)
+        if check is not None:
+            _check(check, measured, seed, as_json=as_json)
+        else:
+            _simulate(numbers, measured, waits, hop_ms, seed, as_json=as_json)
+        return
     answer = answer_of(numbers, measured)
     if html_file is not None:
         _write_page(answer, html_file)
@@ -75,6 +101,89 @@ def plan(
         typer.echo(json.dumps(of_answer(answer), indent=2))
     else:
         _show(answer)
+
+
+def _append_ms(text: str) -> tuple[float, float]:
+    try:
+        p50, p99 = (float(part) for part in text.split(","))
+    except ValueError:
+        p50, p99 = 0.0, 0.0
+    if not 0 < p50 <= p99 < 60_000:
+        fail("--append-ms: median and 99th percentile in milliseconds, as 2,10", WRONG_USE)
+    return p50, p99
+
+
+def _simulate(
+    numbers: Numbers, measured: "dict[str, Measured]", append_ms: tuple[float, float], hop_ms: float, seed: int,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    from msgspec import to_builtins
+
+    from folkmoot.cli.table import show_table
+    from folkmoot.planner.answer import notes_of, shown
+    from folkmoot.planner.simulated import NOTES, USERS, NotMeasured, rows_of
+
+    users = sorted({*USERS, numbers["users"]})
+    try:
+        rows = rows_of(numbers, measured, users=users, append_ms=append_ms, hop_ms=hop_ms, seed=seed)
+    except NotMeasured as error:
+        fail(str(error), NOT_DONE)
+    taken = f"taken for granted: an append {append_ms[0]:g} ms (p99 {append_ms[1]:g}), a hop {hop_ms:g} ms"
+    notes = [taken, *NOTES, *notes_of(measured)]
+    if as_json:
+        typer.echo(json.dumps({"seed": seed, "fleets": to_builtins(rows), "notes": notes}, indent=2))
+        return
+    head = (
+        "users",
+        "gateway processes",
+        "routers",
+        "ms to the last member",
+        "p50",
+        "p99",
+        "p99.9",
+        "gateways busy",
+        "routers",
+    )
+    lines = []
+    for row in rows:
+        for name, times in (("in the peak", row.peak), ("over a day", row.day), ("one machine of each lost", row.lost)):
+            first = (shown(row.users), f"{row.gateway_processes:.0f}", f"{row.routers:.0f}")
+            quantiles = tuple(f"{value:,.1f}" for value in (times.p50, times.p99, times.p999))
+            busy = (f"{times.gateway_busy:.0%}", f"{times.router_busy:.0%}") if name != "over a day" else ("", "")
+            lines.append((*(first if name == "in the peak" else ("", "", "")), name, *quantiles, *busy))
+    show_table(head, lines)
+    typer.echo()
+    for row in rows:
+        back = "" if row.back_s is None else f"; {row.back_s:,.0f} s until a lost machine's clients are back"
+        typer.echo(
+            f"{shown(row.users)} users: breaks at {row.breaks_at:.2f} times the peak, by its {row.breaks_by}{back}"
+        )
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+def _check(path: Path, measured: "dict[str, Measured]", seed: int, *, as_json: bool) -> None:
+    from msgspec import to_builtins
+
+    from folkmoot.cli.table import show_table
+    from folkmoot.planner.simulated import checked
+
+    found = checked(_results([path], given=True), measured, seed)
+    if not found:
+        fail(f"--check: no run of folkmoot bench latency or fanout in {path}", WRONG_USE)
+    if as_json:
+        typer.echo(json.dumps({"seed": seed, "runs": to_builtins(found)}, indent=2))
+        return
+    names = list(dict.fromkeys(name for one in found for name in one.measured))
+    rows = []
+    for one in found:
+        cells = [
+            f"{one.measured[name]:.1f} / {one.predicted[name]:.1f}" if name in one.measured else "" for name in names
+        ]
+        disk = f"{one.fdatasync_ms_p50:.2f} / {one.fdatasync_ms_p99:.2f}"
+        rows.append((f"{one.rate_per_s:g} x {one.members}", one.run, *cells, disk, f"{one.load_average:.1f}"))
+    show_table(("sends a second", "run", *(f"{name}, ms" for name in names), "fdatasync p50 / p99", "load"), rows)
+    typer.echo("each: measured / predicted")
 
 
 def _plain(numbers: dict[str, float], *, as_json: bool) -> None:
@@ -160,8 +269,7 @@ def _show(answer: "Answer") -> None:
     from folkmoot.cli.table import show_table
     from folkmoot.planner.answer import shown
 
-    shown_steps = [step for step in answer.steps if step.unit != "machines"]
-    _show_steps(shown_steps, answer.values, answer.low, answer.high)
+    _show_steps(answer.told, answer.values, answer.low, answer.high)
     typer.echo()
     rows = []
     for one, low, high in zip(answer.machines, answer.machines_low, answer.machines_high, strict=True):

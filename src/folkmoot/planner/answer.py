@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from folkmoot.planner.capacity import ASIDE, Machines, planned, steps_of
+from folkmoot.planner.capacity import ASIDE, ROUND, Machines, planned, steps_of
 from folkmoot.planner.demand import BY_SERVER, DEMAND
 from folkmoot.planner.formula import FUNCTIONS, Step, reckon
 from folkmoot.planner.measurements import Measured, missing_of
@@ -38,6 +38,11 @@ class Answer(msgspec.Struct, frozen=True):
     machines_low: list[Machines]
     machines_high: list[Machines]
     notes: list[str]
+
+    @property
+    def told(self) -> list[Step]:
+        """The steps that people want to see."""
+        return [step for step in self.steps if step.unit not in (ROUND, "machines")]
 
 
 def plain(given: Mapping[str, float]) -> tuple[list[Step], dict[str, float]]:
@@ -120,7 +125,7 @@ def with_numbers(step: Step, values: Mapping[str, float]) -> str:
         name = found.group()
         return name if name in FUNCTIONS else shown(values[name])
 
-    return re.sub(r"[a-z_]+", number, step.formula).replace("*", "x")
+    return re.sub(r"[a-z_][a-z_0-9]*", number, step.formula).replace("*", "x")
 
 
 def _bars(answer: Answer, name: str) -> dict[str, float]:

@@ -15,6 +15,10 @@ from folkmoot.planner.formula import Step, names_in, reckon
 HEADER_BYTES: Final = 66
 """What Ethernet, IP and TCP with its time stamps put before a frame that has a packet to itself."""
 
+ROUNDS: Final = 12
+ROUND: Final = "a round"
+"""The unit of a step that is only on the way to another."""
+
 MACHINES: Final = (
     Given("machine_cores", 8, 1, 1_024, "cores", "Cores of one machine.", whole=True),
     Given("machine_memory_gib", 32, 0.5, 24_576, "GiB", "Memory of one machine."),
@@ -37,23 +41,34 @@ def _cores(name: str, formula: str, what: str) -> Step:
     return Step(name, f"{formula} / 1000000", "cores", what)
 
 
+def _edges() -> list[Step]:
+    """How many gateway processes there are, and how many of them hear of a message.
+
+    A process has one core, and a message to a group is one push to each process that has a member of it. So pushes
+    grow with processes, and these with pushes: it is reckoned again until it stays, or nearly.
+    """
+    steps, pushes = [], "0"
+    for n in range(1, ROUNDS + 1):
+        cores = f"fanout_cores + take_cores + pointer_cores + sends_per_s * {pushes} * push_us / 1000000"
+        last = n == ROUNDS
+        edges, pushes = ("edges", "pushes_per_send") if last else (f"edges_{n}", f"pushes_{n}")
+        unit = "" if last else ROUND
+        steps.append(Step(edges, f"max(1, ceil(({cores}) / core_share))", unit, "gateway processes"))
+        heard = f"{edges} * (1 - pow(1 - 1 / {edges}, group_size * online_share))"
+        steps.append(Step(pushes, heard, unit, "of them hear of a message"))
+    return steps
+
+
 CAPACITY: Final = (
     Step("connections", "users * online_share", "", "connections"),
     Step("deliveries_online_per_s", "deliveries_per_s * online_share", "a second", "deliveries to who is connected"),
     Step("pointer_moves_per_s", "deliveries_online_per_s * read_share", "a second", "read pointers that move"),
     Step("core_share", "1 - headroom", "of a machine", "is used, at most"),
     _cores("fanout_cores", "deliveries_online_per_s * delivery_us", "gateways: deliveries"),
-    # A gateway process has one core; a message to a group is one push to each of them that has a member of it.
-    Step("edges", "max(1, ceil(fanout_cores / core_share))", "", "gateway processes"),
-    Step(
-        "pushes_per_send",
-        "edges * (1 - pow(1 - 1 / edges, group_size * online_share))",
-        "",
-        "of them hear of a message",
-    ),
-    _cores("push_cores", "sends_per_s * pushes_per_send * push_us", "gateways: pushes"),
     _cores("take_cores", "sends_per_s * gateway_send_us", "gateways: sends"),
     _cores("pointer_cores", "pointer_moves_per_s * pointer_us", "gateways: read pointers"),
+    *_edges(),
+    _cores("push_cores", "sends_per_s * pushes_per_send * push_us", "gateways: pushes"),
     _cores("router_cores", "sends_per_s * router_send_us", "routers and delivery: sends"),
     _cores("bus_send_cores", "sends_per_s * bus_send_us", "bus: sends"),
     _cores("bus_push_cores", "sends_per_s * pushes_per_send * bus_push_us", "bus: pushes"),

@@ -4,6 +4,7 @@ What is printed is what is reckoned: the text of a formula is the only place whe
 """
 
 import ast
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -27,13 +28,13 @@ def reckon(steps: Sequence[Step], known: Mapping[str, float]) -> dict[str, float
     """All of `known`, and what each step comes to. Raises ZeroDivisionError where a formula divides by nothing."""
     values = dict(known)
     for step in steps:
-        values[step.name] = float(_value(ast.parse(step.formula, mode="eval").body, values))
+        values[step.name] = float(_value(_parsed(step.formula), values))
     return values
 
 
 def names_in(formula: str) -> list[str]:
     """The quantities that it is made of, in the order in which they stand."""
-    nodes = ast.walk(ast.parse(formula, mode="eval"))
+    nodes = ast.walk(_parsed(formula))
     named = [node for node in nodes if isinstance(node, ast.Name) and node.id not in FUNCTIONS]
     return [node.id for node in sorted(named, key=lambda node: node.col_offset)]
 
@@ -50,6 +51,11 @@ def as_javascript(steps: Sequence[Step], known: Sequence[str]) -> str:
         f"  return {{...known, {names}}};\n"
         "}"
     )
+
+
+@functools.cache
+def _parsed(formula: str) -> ast.expr:
+    return ast.parse(formula, mode="eval").body
 
 
 def _value(node: ast.expr, values: Mapping[str, float]) -> float:

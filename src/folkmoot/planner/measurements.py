@@ -138,6 +138,10 @@ def _inverse(name: str) -> Callable[[Result, Mapping[str, float]], float | None]
     return lambda _, run: MICRO / run[name] if run.get(name) else None
 
 
+def _thousand(name: str) -> Callable[[Result, Mapping[str, float]], float | None]:
+    return lambda _, run: run[name] * 1_000 if name in run else None
+
+
 def _large_fanout(result: Result) -> bool:
     return result.size("sockets") >= 1_000 and result.size("members") >= 50 and not result.size("acks_per_s")
 
@@ -160,6 +164,7 @@ def _costs() -> tuple[Cost, ...]:
     kept = "an entry on the disk, logs in SQLite"
     return (
         Cost("deliveries_per_cpu_s", "a CPU-second", whole, "fanout", deliveries, large),
+        Cost("deliveries_per_cpu_s", "a CPU-second", whole, "latency", deliveries, large),
         Cost("delivery_us", us, "a delivery, at the gateway", "roles", _figure("gateway_us_per_delivery"), _any),
         Cost("delivery_us", us, "a delivery, with all roles' work", "fanout", _inverse("deliveries_per_cpu_s"), large),
         Cost("push_us", us, "a gateway told of a message", "roles", _figure("gateway_us_per_push"), _any),
@@ -170,6 +175,7 @@ def _costs() -> tuple[Cost, ...]:
         Cost("bus_push_us", us, "a push, at the bus", "roles", _figure("bus_us_per_push"), _any),
         Cost("pointer_us", us, "a read pointer that moves", "roles", _figure("pointer_us"), _any),
         Cost("connection_bytes", "bytes", "memory of a connection", "idle", _figure("rss_bytes_per_socket"), _crowd),
+        Cost("connect_us", us, "a connection to come up", "idle", _thousand("connect_cpu_ms_per_socket"), _crowd),
         Cost("frame_bytes", "bytes", "a delivery on the wire, before TCP", "fanout", _figure("frame_bytes"), large),
         Cost("entry_bytes", "bytes", kept, "history", _figure("store_bytes_per_entry"), _any),
         Cost("append_us", us, "an append, at a node of the store", "cassandra", _figure("append_us"), _any),

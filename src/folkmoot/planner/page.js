@@ -43,7 +43,7 @@ function draw(given) {
     one.kind, shown(one.count), range(best.machines[at].count, worst.machines[at].count), shown(one.cores), one.by,
     Object.entries(one.of).map(([by, value]) => `${by} ${shown(value)}`).join(", "),
   ]));
-  fill("steps", ["", "formula", "comes to", "runs"], PLAN.steps.map((step) => [
+  fill("steps", ["", "formula", "comes to", "runs"], PLAN.told.map((step) => [
     step.what, step.formula, shown(now.values[step.name], step.unit), range(best.values[step.name], worst.values[step.name]),
   ]));
   fill("measured", ["", "median", "runs", "", "by", "at", "on"], PLAN.measured.map((one) => [

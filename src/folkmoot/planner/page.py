@@ -52,7 +52,7 @@ def script_of(answer: Answer) -> str:
         "measured": [msgspec.structs.asdict(one) for one in answer.measured.values()],
         "aside": {name: 0 for name in known if name not in answer.given and name not in answer.measured},
         "better": sorted(HIGHER_IS_BETTER),
-        "steps": [msgspec.structs.asdict(step) for step in answer.steps],
+        "told": [msgspec.structs.asdict(step) for step in answer.told],
         "kinds": kinds,
         "core_needs": sorted(CORE_NEEDS),
     }
