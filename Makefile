@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := constraints/all.txt
 export PIP_BUILD_CONSTRAINT := constraints/all.txt
 
-.PHONY: serve test check quick soak docs site cluster clean
+.PHONY: serve test check quick soak docs site cluster bench test-peers clean
 
 serve: $(VENV)/server.stamp
 	$(BIN)/folkmoot serve
@@ -42,6 +42,15 @@ site: $(VENV)/dev.stamp
 # What `folkmoot cluster` needs beside Java 17, which it names where it is missing: kept for all clones of this machine.
 cluster: $(VENV)/server.stamp
 	$(BIN)/folkmoot cluster fetch
+
+# Ours and others under the same load: bench/README.md. `make bench COMPARE="--small"` is short.
+bench: $(VENV)/server.stamp
+	@mkdir -p build
+	$(BIN)/folkmoot bench compare --json build/compare.json --html build/compare.html $(COMPARE)
+
+# Builds the peers, which needs their tools and packages from the registries: not a part of `make test`.
+test-peers: $(VENV)/dev.stamp
+	$(BIN)/pytest -m peers -rs tests/peers
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -36,7 +36,7 @@ PLOTS: Final = {
 }
 """By what the name of a series ends in; what ends in none of them is times by their quantile."""
 
-_STYLE: Final = """
+STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; } h2 { margin-top: 3rem; }
@@ -52,7 +52,7 @@ def page_of(reports: Sequence[Report]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Folkmoot: measured</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><h1>Folkmoot: measured</h1>{sections}</body></html>\n"
+        f"<style>{STYLE}</style></head><body><h1>Folkmoot: measured</h1>{sections}</body></html>\n"
     )
 
 

@@ -13,6 +13,7 @@ from folkmoot.bench.fleet import Fleet
 from folkmoot.bench.floor import Floor, build
 from folkmoot.bench.groups import create_groups
 from folkmoot.bench.jobs import Job
+from folkmoot.bench.peers import Peer
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.server import Server
 from folkmoot.bench.window import Window, watch
@@ -71,7 +72,7 @@ class Stage:
             self.say(f"{sockets:,} sockets came up in {time.monotonic() - began_s:.1f} s")
             yield fleet
 
-    def job(self, at: Server | Floor, *, ids: list[str] | None = None, **what: object) -> Job:
+    def job(self, at: Server | Floor | Peer, *, ids: list[str] | None = None, **what: object) -> Job:
         """The plan as a job; the groups are made through the protocol where no `ids` are given."""
         plan, secret = self.plan, ""
         if isinstance(at, Server):
@@ -89,17 +90,16 @@ class Stage:
             "text_bytes": plan.text_bytes,
             "page_entries": plan.page_entries,
             "log_entries": plan.log_entries,
-            "acks_per_s": 0.0 if isinstance(at, Floor) else plan.acks_per_s,
+            "acks_per_s": plan.acks_per_s if isinstance(at, Server) else 0.0,
         }
         return msgspec.convert({**given, **what}, Job)
 
-    def watch(self, server: Server, fleet: Fleet, *, muted: int = 0) -> Window:
+    def watch(self, server: Server | Floor | Peer, fleet: Fleet, *, muted: int = 0) -> Window:
         """The fleet's traffic, and what it costs the server; `muted` sockets of each group do not read."""
         plan = self.plan
         self.say(f"the server, {plan.warm_s + plan.seconds:.0f} s")
-        return watch(
-            server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=server.counts, muted=muted
-        )
+        counts = server.counts if isinstance(server, Server) else dict[str, float]
+        return watch(server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=counts, muted=muted)
 
     def part(self, name: str, **changes: object) -> "Stage":
         """The same with some of the plan changed, in a folder of its own: one step of several in a run."""
