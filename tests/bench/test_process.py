@@ -33,6 +33,14 @@ def test_it_runs_where_it_is_pinned_and_this_process_does_not(tmp_path: Path) ->
     assert os.sched_getaffinity(0) == before
 
 
+def test_it_is_killed_whatever_it_does(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time\nprint('up', flush=True)\nwhile True: time.sleep(1)")
+    assert one.hear(30) == b"up\n"
+    one.kill()
+    with pytest.raises(ChildFailed):
+        one.usage()
+
+
 def test_its_last_words_are_told(tmp_path: Path) -> None:
     one = child(tmp_path, "raise SystemExit('no such luck')")
     with pytest.raises(ChildFailed, match="no such luck"):

@@ -5,9 +5,13 @@ class Client:
     """One socket. `live`: it has joined its group. `shaken`: what comes now are frames. `rest`: the part of a frame.
 
     `join`: the number of the entry that made the user a member. `muted`: nothing is read from it for now.
+    `position`: where it goes on when it comes back. `stranger`: no member of its group yet.
     """
 
-    __slots__ = ("asked", "fd", "group", "join", "live", "muted", "reading", "rest", "seq", "shaken", "user")
+    __slots__ = (
+        "asked", "fd", "group", "join", "live", "muted", "position", "reading", "rest", "seq", "shaken", "stranger",
+        "user",
+    )  # fmt: skip
 
     def __init__(self, fd: int, group: int, user: str, join: int = 1) -> None:
         self.fd = fd
@@ -20,4 +24,6 @@ class Client:
         self.asked = ("", 0)
         self.shaken = False
         self.muted = False
+        self.position = ""
+        self.stranger = False
         self.live = False

@@ -72,15 +72,24 @@ class Folkmoot(Dialect):
     def shaken(self, client: Client, now_ms: int) -> bytes:
         token = mint(self.job.secret.encode(), client.user, lifetime_s=TOKEN_LIFETIME_S, now_ms=now_ms)
         hello = event_frame(ev.Hello(token=token, versions=[ev.VERSION], client="bench", window=10_000))
-        return hello + event_frame(ev.Resume(groups={self.job.groups[client.group]: ""}))
+        if client.stranger:
+            return hello
+        return hello + event_frame(ev.Resume(groups={self.job.groups[client.group]: client.position}))
 
     def heard(self, client: Client, payload: bytes) -> bytes:
         if not client.live:
             if payload.startswith(b'{"t":"recovered"'):
-                client.seq = number_of(payload, 0, len(payload), b'"seq":')
+                seq = number_of(payload, 0, len(payload), b'"seq":')
+                if client.position and client.seq not in (-1, seq):
+                    raise Refused(f"recovered at {seq}, and what came ends at {client.seq}")
+                client.seq = seq
                 client.live = True
-            elif payload.startswith(b'{"t":"goodbye"'):
+            elif client.stranger and payload.startswith(b'{"t":"welcome"'):
+                client.live = True
+            elif payload.startswith((b'{"t":"goodbye"', b'{"t":"reset"')):
                 raise Refused(_words(payload))
+        elif payload.startswith(b'{"t":"recovered"'):
+            client.seq = number_of(payload, 0, len(payload), b'"seq":')
         return b""
 
     def sent(self, client: Client, send_id: bytes) -> bytes:

@@ -29,10 +29,10 @@ def user_named(number: int) -> str:
     return f"user-{number}"
 
 
-def create_groups(host: str, port: int, secret: str, *, count: int, members: int) -> list[str]:
+def create_groups(host: str, port: int, secret: str, *, count: int, members: int, alone: bool = False) -> list[str]:
     """Make `count` groups of `members`; their ids. Group `g` has the users from `g * members + 1` on.
 
-    Raises GroupsRefused, OSError.
+    `alone`: the first is the only one, and whoever asks may join. Raises GroupsRefused, OSError.
     """
     now_ms = time.time_ns() // 1_000_000
     ids = []
@@ -41,9 +41,12 @@ def create_groups(host: str, port: int, secret: str, *, count: int, members: int
         send_id = f"group-{number}"
         token = mint(secret.encode(), users[0], lifetime_s=TOKEN_LIFETIME_S, now_ms=now_ms)
         body = {"name": f"group {number}", "members": users[1:ENTRY_USERS_MAX], "history": "join", "entry": "invite"}
+        if alone:
+            body |= {"members": [], "entry": "open"}
         event = {"t": "send", "id": send_id, "kind": "group.created", "body": body}
         group = group_id(users[0], send_id)
-        later = [users[n : n + ENTRY_USERS_MAX] for n in range(ENTRY_USERS_MAX, members, ENTRY_USERS_MAX)]
+        steps = () if alone else range(ENTRY_USERS_MAX, members, ENTRY_USERS_MAX)
+        later = [users[n : n + ENTRY_USERS_MAX] for n in steps]
         events = [event, *(_added(group, f"{send_id}-{n}", more) for n, more in enumerate(later))]
         for event in events:
             answer = _asked(host, port, token, event)

@@ -26,6 +26,10 @@ class Job(msgspec.Struct, kw_only=True):
 
     `narrow`: the first sockets of each group, so many, have little room for what is not read yet.
 
+    `storm` are messages until the server is gone, and everyone's coming back, each
+    attempt at most `back_s_max` after the one before; with `joins` all but the first of each
+    group join it at once.
+
     Whatever waits, a time counts from when the request was meant to be made. `dialect`: how the other
     end is spoken to, of `dialects.DIALECTS`.
     """
@@ -39,7 +43,7 @@ class Job(msgspec.Struct, kw_only=True):
     worker: int = 0
     workers: int = 1
     dialect: str = "folkmoot"
-    traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists"] = "none"
+    traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists", "storm", "joins"] = "none"
     rate_per_s: float = 0.0
     one_at_a_time: bool = False
     text_bytes: int = 180
@@ -48,6 +52,7 @@ class Job(msgspec.Struct, kw_only=True):
     acks_per_s: float = 0.0
     nap_s: float = 0.0
     narrow: int = 0
+    back_s_max: float = 30.0
     seed: int = 1
 
 
@@ -74,7 +79,8 @@ class Tally(msgspec.Struct, tag="tally", kw_only=True):
 
     `sent`, `accepted`, `delivered` and `expected` are of the whole traffic, warming up included, so that nothing can
     hide between two counts. `in_window` counts what arrived in the window, whenever it was meant: deliveries, or pages.
-    `late` is how much later than meant a request was made, for the load's own reasons alone.
+    `late` is how much later than meant a request was made, for the load's own reasons alone. `there` is of a crowd,
+    from the moment it began until each was there, and `busy_share` what of a core the process took until all were.
     """
 
     sent: int = 0
@@ -87,10 +93,12 @@ class Tally(msgspec.Struct, tag="tally", kw_only=True):
     out_of_order: int = 0
     lost: int = 0
     frame_bytes: int = 0
+    busy_share: float = 0.0
     failed: dict[str, int] = msgspec.field(default_factory=dict)
     late: Histogram = msgspec.field(default_factory=Histogram)
     deliveries: Histogram = msgspec.field(default_factory=Histogram)
     last: Histogram = msgspec.field(default_factory=Histogram)
+    there: Histogram = msgspec.field(default_factory=Histogram)
     answers: Histogram = msgspec.field(default_factory=Histogram)
     forwards: Histogram = msgspec.field(default_factory=Histogram)
     backwards: Histogram = msgspec.field(default_factory=Histogram)
@@ -118,8 +126,8 @@ def merged(tallies: list[Tally]) -> Tally:
                 value.extend([0] * (len(seen) - len(value)))
                 for second, count in enumerate(seen):
                     value[second] += count
-            elif name == "frame_bytes":
-                whole.frame_bytes = max(value, seen)
+            elif name in ("frame_bytes", "busy_share"):
+                setattr(whole, name, max(value, seen))
             else:
                 setattr(whole, name, value + seen)
     return whole

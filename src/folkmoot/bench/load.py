@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from folkmoot.bench.client import Client
+from folkmoot.bench.crowd import Joins, Storm
 from folkmoot.bench.dialects import DIALECTS, Refused
 from folkmoot.bench.groups import join_of
 from folkmoot.bench.jobs import Begin, Broken, Connected, Job, Tally
@@ -52,6 +53,8 @@ KINDS: Final[dict[str, type[Traffic]]] = {
     "reads": Reads,
     "rest_reads": RestReads,
     "rest_lists": RestLists,
+    "storm": Storm,
+    "joins": Joins,
 }
 
 
@@ -65,7 +68,9 @@ class Load:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._epoll = select.epoll()
-        self._sockets: list[socket.socket] = []
+        self._sockets: dict[int, socket.socket] = {}
+        self._sources = itertools.cycle(job.sources)
+        self._connecting: set[int] = set()
         self._clients: dict[int, Client] = {}
         self._live = 0
         self._traffic = Traffic(job, (), self._write)
@@ -77,10 +82,9 @@ class Load:
         own = range(self._job.worker, len(self._job.groups), self._job.workers)
         members = self._job.members
         wanted = [(group, n) for group in own for n in range(members)]
-        sources = itertools.cycle(self._job.sources)
         seen, seen_s = 0, time.monotonic()
         for group, n in wanted:
-            self._open(group, n, next(sources), narrow=n < self._job.narrow)
+            self._open(group, n)
             while len(self._clients) - self._live >= OPENING_MAX:
                 self.turn(1.0)
         while self._live < len(wanted):
@@ -99,11 +103,17 @@ class Load:
         traffic.begin(begin)
         while (now_ns := time.monotonic_ns()) < traffic.end_ns:
             due_ns = min(traffic.make_due(now_ns), traffic.end_ns)
+            self._come_back(now_ns)
             self.turn((due_ns - time.monotonic_ns()) / 1e9)
         last_ns = time.monotonic_ns() + int(GRACE_S * 1e9)
-        while not traffic.settled and time.monotonic_ns() < last_ns:
+        while not traffic.settled and (now_ns := time.monotonic_ns()) < last_ns:
+            self._come_back(now_ns)
             self.turn(0.05)
         return traffic.done()
+
+    def _come_back(self, now_ns: int) -> None:
+        for client in self._traffic.come_back(now_ns):
+            self._reopen(client)
 
     def turn(self, wait_s: float, also: int | None = None) -> bool:
         """Take what has come, waiting for the first of it; whether there is something at the descriptor `also`."""
@@ -120,7 +130,7 @@ class Load:
         return also in ready
 
     def close(self) -> None:
-        for one in self._sockets:
+        for one in self._sockets.values():
             one.close()
         self._epoll.close()
 
@@ -134,22 +144,41 @@ class Load:
                 client.muted = muted
                 self._epoll.modify(client.fd, 0 if muted else select.EPOLLIN)
 
-    def _open(self, group: int, n: int, source: str, *, narrow: bool) -> None:
+    def _open(self, group: int, n: int) -> None:
+        one = self._socket(narrow=n < self._job.narrow)
+        one.settimeout(CONNECT_S_MAX)
+        one.connect((self._job.host, self._job.port))
+        one.setblocking(False)
+        client = Client(one.fileno(), group, f"user-{group * self._job.members + n + 1}", join_of(n))
+        client.stranger = self._job.traffic == "joins" and n > 0
+        self._clients[client.fd] = client
+        self._epoll.register(one.fileno(), select.EPOLLIN)
+        self._connected(client)
+
+    def _reopen(self, client: Client) -> None:
+        """Connect again, without waiting: a server with a full queue would keep all others waiting."""
+        one = self._socket(narrow=False)
+        one.setblocking(False)
+        client.fd = one.fileno()
+        client.live = client.shaken = False
+        client.rest = b""
+        self._clients[client.fd] = client
+        self._connecting.add(client.fd)
+        one.connect_ex((self._job.host, self._job.port))
+        self._epoll.register(client.fd, select.EPOLLOUT)
+
+    def _socket(self, *, narrow: bool) -> socket.socket:
         one = socket.socket()
-        self._sockets.append(one)
+        self._sockets[one.fileno()] = one
         # The port is chosen at connect: so each source address has all of them for this server.
         one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if narrow:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
-        one.bind((source, 0))
-        one.settimeout(CONNECT_S_MAX)
-        one.connect((self._job.host, self._job.port))
-        one.setblocking(False)
-        client = self._clients[one.fileno()] = Client(
-            one.fileno(), group, f"user-{group * self._job.members + n + 1}", join_of(n)
-        )
-        self._epoll.register(one.fileno(), select.EPOLLIN)
+        one.bind((next(self._sources), 0))
+        return one
+
+    def _connected(self, client: Client) -> None:
         if issubclass(KINDS[self._job.traffic], RestReads):
             self._is_live(client)
             return
@@ -168,6 +197,11 @@ class Load:
 
     def _read(self, fd: int) -> None:
         client = self._clients[fd]
+        if fd in self._connecting and self._sockets[fd].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            self._connecting.discard(fd)
+            self._epoll.modify(fd, select.EPOLLIN)
+            self._connected(client)
+            return
         try:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
@@ -176,7 +210,7 @@ class Load:
             data = b""
         now_ns = time.monotonic_ns()
         if not data:
-            self._lost(client)
+            self._lost(client, now_ns)
             return
         if client.rest:
             data = client.rest + data
@@ -251,11 +285,15 @@ class Load:
         client.live = True
         self._live += 1
 
-    def _lost(self, client: Client) -> None:
-        if not client.live:
+    def _lost(self, client: Client, now_ns: int) -> None:
+        fd = client.fd
+        self._epoll.unregister(fd)
+        self._connecting.discard(fd)
+        if self._traffic.lost(client, now_ns):
+            self._sockets.pop(fd).close()
+            del self._clients[fd]
+        elif not client.live:
             raise LoadBroken("the server closed a socket before it was up")
-        self._traffic.tally.lost += 1
-        self._epoll.unregister(client.fd)
         # Writes to it go nowhere from now on; the descriptor stays taken, so that none is confused with it.
 
 

@@ -17,6 +17,8 @@ SCENARIOS: Final = {
     "slow": "one reader in each group that does not read: what it costs the others, and its memory",
     "sustained": "messages to many for ten minutes: what becomes of the memory",
     "idle": "memory of connections that only are there",
+    "storm": "the server killed under all of its clients: until all are back, and have what they missed",
+    "joins": "strangers who join groups all at once: until all follow them",
     "sends": "messages in pairs, one a group at a time: how fast sends become durable",
     "history": "pages of a long log, forwards and backwards",
     "lists": "chats with what is unread, and groups, of users who are in a thousand",
@@ -31,6 +33,7 @@ SIZES: Final = (2, 10, 130, 1_000, 10_000)
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One measure. Rates are of the whole; a rate of 0 in `sends` is one unanswered send a group, as fast as answers
     come. `cores_load` none: every core but the server's. `acks_per_s`: acknowledgements of entries, as clients send.
+    `back_s_max`: the longest that a client in a storm waits between two attempts.
     """
 
     scenario: str
@@ -45,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     page_entries: int = 50
     log_entries: int = 20_000
     groups_stored: int = 200_000
+    back_s_max: float = 30.0
     runs: int = 1
     core_server: int = 0
     cores_load: tuple[int, ...] = ()
@@ -65,6 +69,8 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "slow": {"sockets": 1_300, "rate_per_s": 300.0, "seconds": 10.0, "warm_s": 5.0, "text_bytes": 1_000},
     "sustained": {"rate_per_s": 250.0, "seconds": 600.0},
     "idle": {"rate_per_s": 0.0, "warm_s": 10.0, "seconds": 30.0},
+    "storm": {"rate_per_s": 100.0, "warm_s": 3.0},
+    "joins": {"sockets": 2_600, "warm_s": 1.0},
     "sends": {"sockets": 1_000, "members": 2, "rate_per_s": 3_000.0},
     "history": {"sockets": 100, "members": 2, "rate_per_s": 300.0, "warm_s": 2.0},
     "lists": {"sockets": 20, "members": 20, "groups_stored": 1_000, "rate_per_s": 20.0, "warm_s": 2.0},
@@ -105,6 +111,8 @@ def targets_of(plan: Plan, figures: Mapping[str, Spread]) -> list[Target]:
                 Target("a slow reader costs the others nothing measurable (5 %)", median("slow_cost_ratio") <= 1.05),
                 Target("a slow reader takes at most 64 KB", kept),
             ]
+        case "storm" if full:
+            return [Target("all back and complete within 10 s", median("there_s_all") <= 10)]
         case "idle" if full:
             return [Target("at most 12 KB of RSS a connection", median("rss_bytes_per_socket") <= 12 * 1_024)]
         case "sends" if plan.rate_per_s == 0 or plan.rate_per_s >= 3_000:

@@ -64,6 +64,11 @@ class Child:
             raise ChildFailed(self.last_words())
         return line
 
+    def kill(self) -> None:
+        """End it at once, as if the power had gone (SIGKILL)."""
+        self._process.kill()
+        self.stop()
+
     def stop(self) -> bytes:
         """End its input and wait until it is gone, by force if need be; what it still said."""
         if self._process.stdin is not None and not self._process.stdin.closed:

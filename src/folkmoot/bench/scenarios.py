@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from folkmoot.bench.crowds import idle
+from folkmoot.bench.crowds import idle, joins, storm
 from folkmoot.bench.deliveries import blast, fanout, floor_alone, hot, ladder, latency
 from folkmoot.bench.lasting import sustained
 from folkmoot.bench.plan import Plan
@@ -27,6 +27,8 @@ RUNS: Final[Mapping[str, Callable[[Stage], Run]]] = {
     "slow": slow,
     "sustained": sustained,
     "idle": idle,
+    "storm": storm,
+    "joins": joins,
     "sends": sends,
     "history": history,
     "lists": lists,

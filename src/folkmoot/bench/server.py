@@ -38,13 +38,14 @@ class Server(Child):
         cores: Collection[int],
         settings: Mapping[str, object] | None = None,
         options: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
         self._data_dir = data_dir
         self._began_s = time.monotonic()
         self.settings = dict(SETTINGS) | dict(settings or {})
         self.host, self.port = "127.0.0.1", 0
         set_so = [f"--set={name}={value}" for name, value in self.settings.items()]
-        command = python("folkmoot.cli", "serve", "--json", "--stop-with-stdin", "--port", "0", "--data-dir")
+        command = python("folkmoot.cli", "serve", "--json", "--stop-with-stdin", "--port", str(port), "--data-dir")
         super().__init__([*command, str(data_dir), *options, *set_so], cores=cores, log=data_dir / "server.log")
 
     def wait_ready(self) -> float:

@@ -52,16 +52,20 @@ class Stage:
             floor.stop()
 
     @contextmanager
-    def server(self, **settings: object) -> Iterator[Server]:
-        """A server that is ready, with the plan's settings over `settings`."""
-        plan = self.plan
-        given: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **settings, **plan.settings}
-        server = Server(self.folder, cores=[plan.core_server], settings=given)
+    def server(self) -> Iterator[Server]:
+        """A server that is ready, with the plan's settings."""
+        server = self.start()
         try:
             server.wait_ready()
             yield server
         finally:
             server.stop()
+
+    def start(self, *, port: int = 0) -> Server:
+        """The same, started only: whoever starts it waits for it, and stops it."""
+        plan = self.plan
+        given: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **plan.settings}
+        return Server(self.folder, cores=[plan.core_server], settings=given, port=port)
 
     @contextmanager
     def up(self, job: Job) -> Iterator[Fleet]:
@@ -90,6 +94,7 @@ class Stage:
             "text_bytes": plan.text_bytes,
             "page_entries": plan.page_entries,
             "log_entries": plan.log_entries,
+            "back_s_max": plan.back_s_max,
             "acks_per_s": plan.acks_per_s if isinstance(at, Server) else 0.0,
         }
         return msgspec.convert({**given, **what}, Job)

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -73,6 +73,15 @@ class Traffic:
 
     def make(self, meant_ns: int, now_ns: int) -> None:
         """Ask for one more."""
+
+    def lost(self, client: Client, now_ns: int) -> bool:
+        """A socket was lost: whether it comes back."""
+        self.tally.lost += 1
+        return False
+
+    def come_back(self, now_ns: int) -> Iterable[Client]:
+        """Those that connect again now."""
+        return ()
 
     def entry(self, client: Client, data: bytes, start: int, end: int, now_ns: int) -> int:
         """A delivery has come: where they are numbered the next of its group on this socket, or something is wrong.

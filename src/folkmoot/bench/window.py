@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -12,7 +12,6 @@ from folkmoot.bench.disk import DiskProbe, DiskTimes
 from folkmoot.bench.figures import Histogram
 from folkmoot.bench.fleet import Fleet
 from folkmoot.bench.jobs import Tally
-from folkmoot.bench.process import Child
 from folkmoot.bench.usage import TICKS_PER_S, Usage
 
 LOAD_BUSY_SHARE_MAX: Final = 0.90
@@ -60,8 +59,14 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+class Watched(Protocol):
+    """Whatever has used something."""
+
+    def usage(self) -> Usage: ...
+
+
 def watch(
-    child: Child,
+    child: Watched,
     fleet: Fleet,
     folder: Path,
     *,

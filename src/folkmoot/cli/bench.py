@@ -154,6 +154,8 @@ USUAL: dict[str, str] = {
     "ladder": "What a delivery costs in groups of 2, 10, 130, 1,000 and 10,000.",
     "hot": "One group in which everyone talks.",
     "slow": "One reader in each group that does not read, beside the same without, in turn.",
+    "storm": "The server killed under all of its clients: until all are back, and have what they missed.",
+    "joins": "Strangers who join groups all at once: until all of them follow.",
     "sustained": "Messages to many for ten minutes, and what becomes of the memory.",
 }
 """Measures that take the usual sizes, and nothing else."""
