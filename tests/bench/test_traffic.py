@@ -127,7 +127,7 @@ def test_a_gap_and_a_double_are_noticed() -> None:
 
 def test_one_at_a_time_waits_for_the_answer_and_counts_the_wait() -> None:
     sockets = Sockets(1, 2)
-    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=10.0, one_at_a_time=True), warm_s=0.0)
+    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=10.0, unanswered_max=1), warm_s=0.0)
     traffic.make_due(START_NS + SECOND_NS // 10)
     ((client, first),) = sockets.events()
     told(traffic, client, START_NS + SECOND_NS, t="accepted", id=first["id"], group="ga", seq=2)
@@ -140,7 +140,7 @@ def test_one_at_a_time_waits_for_the_answer_and_counts_the_wait() -> None:
 
 def test_without_a_rate_each_answer_is_followed_by_the_next() -> None:
     sockets = Sockets(2, 2)
-    traffic = begun(sockets, job_of(traffic="sends", one_at_a_time=True), warm_s=0.0)
+    traffic = begun(sockets, job_of(traffic="sends", unanswered_max=1), warm_s=0.0)
     traffic.make_due(START_NS)
     asked = sockets.events()
     assert [event["group"] for _, event in asked] == ["ga", "gb"]
@@ -152,9 +152,21 @@ def test_without_a_rate_each_answer_is_followed_by_the_next() -> None:
     assert sockets.events() == []
 
 
+def test_as_many_of_a_group_are_unanswered_as_may_be() -> None:
+    sockets = Sockets(2, 2)
+    traffic = begun(sockets, job_of(traffic="sends", unanswered_max=3), warm_s=0.0)
+    traffic.make_due(START_NS)
+    asked = sockets.events()
+    assert [event["group"] for _, event in asked] == ["ga", "gb"] * 3
+    assert len({(event["group"], event["id"]) for _, event in asked}) == 6
+    client, event = asked[0]
+    told(traffic, client, START_NS + 5, t="accepted", id=event["id"], group="ga", seq=2)
+    assert [event["group"] for _, event in sockets.events()] == ["ga"]
+
+
 def test_what_is_not_answered_or_not_sent_is_said() -> None:
     sockets = Sockets(1, 2)
-    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=10.0, one_at_a_time=True))
+    traffic = begun(sockets, job_of(groups=["ga"], traffic="sends", rate_per_s=10.0, unanswered_max=1))
     traffic.make_due(START_NS + SECOND_NS // 4)
     assert traffic.done().failed == {"unsent": 2, "unanswered": 1}
 

@@ -14,7 +14,7 @@ class Job(msgspec.Struct, kw_only=True):
     the form `user-<n>`, one socket each. All of them are members since entry 1.
 
     `sends` asks for messages, `rate_per_s` over all processes, taking groups in turn and in a group its members in
-    turn; with `one_at_a_time` a group's next waits for the answer to the one before, and a rate of 0 then means: at
+    turn; with `unanswered_max` a group has so many unanswered, its next waits, and a rate of 0 then means: at
     once. `reads` asks for pages of `page_entries` at places of logs of `log_entries`, forwards and backwards;
     `rest_reads` does it over HTTP.
 
@@ -45,7 +45,7 @@ class Job(msgspec.Struct, kw_only=True):
     dialect: str = "folkmoot"
     traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists", "storm", "joins"] = "none"
     rate_per_s: float = 0.0
-    one_at_a_time: bool = False
+    unanswered_max: int = 0
     text_bytes: int = 180
     page_entries: int = 50
     log_entries: int = 0

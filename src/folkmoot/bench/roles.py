@@ -1,22 +1,17 @@
 """What each role costs as a process apart, with NATS between them: by what differs among a few loads."""
 
 import time
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from folkmoot.bench.run import Run
-from folkmoot.bench.server import Server
 from folkmoot.bench.stage import NAP_S, Stage
-from folkmoot.bench.usage import Usage, usage_of
 from folkmoot.bench.window import Window, refusals_of, watch
+from folkmoot.bench.workers import ROLES, Workers
 
 MICRO: Final = 1_000_000
-ROLES: Final = ("gateway", "router", "bus")
-"""As told apart here: gateways; the process that routes, delivers and writes the store; NATS."""
-
 FEW_MEMBERS: Final = 10
 """Of a group where what a message costs beside its deliveries is to be seen; on two gateways it is on both of them."""
 
@@ -73,56 +68,6 @@ def _costs(stage: Stage, gateways: int) -> tuple[dict[str, float], Window]:
     idle = {role: (seen[1][role] - seen[0][role]) / IDLE_S * window.seconds for role in ROLES}
     sends = plan.rate_per_s * window.seconds
     return {role: (seen[-1][role] - seen[2][role] - idle[role]) / sends for role in ROLES}, window
-
-
-class Workers(Server):
-    """`serve --workers`: its processes count one by one."""
-
-    def __init__(
-        self, data_dir: Path, *, gateways: int, cores: Collection[int], settings: Mapping[str, object]
-    ) -> None:
-        super().__init__(data_dir, cores=cores, settings=settings, options=("--workers", str(gateways)))
-
-    def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far of each of ROLES."""
-        found = dict.fromkeys(ROLES, 0.0)
-        for pid in children_of(self.pid):
-            role = role_of((Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0"))
-            found[role] += usage_of(pid).cpu_s
-        return found
-
-    def usage(self) -> Usage:
-        """Of all its processes together."""
-        all_of_them = [usage_of(pid) for pid in (self.pid, *children_of(self.pid))]
-        return Usage(
-            user_s=sum(one.user_s for one in all_of_them),
-            system_s=sum(one.system_s for one in all_of_them),
-            rss_bytes=sum(one.rss_bytes for one in all_of_them),
-            run_s=sum(one.run_s for one in all_of_them),
-            wait_s=sum(one.wait_s for one in all_of_them),
-        )
-
-
-def children_of(pid: int, proc: Path = Path("/proc")) -> list[int]:
-    """The processes that it started and that are there."""
-    found = []
-    for its in proc.iterdir():
-        if its.name.isdigit():
-            try:
-                stat = (its / "stat").read_text()
-            except OSError:
-                continue
-            # The name in parentheses may hold anything.
-            if int(stat.rpartition(")")[2].split()[1]) == pid:
-                found.append(int(its.name))
-    return sorted(found)
-
-
-def role_of(command: list[bytes]) -> str:
-    """Which of ROLES a process is by its command line."""
-    if b"roles=gateway" in command:
-        return "gateway"
-    return "router" if any(word.startswith(b"roles=") for word in command) else "bus"
 
 
 def costs_of(loads: Mapping[str, Mapping[str, float]], *, members: int, acks_per_send: float) -> dict[str, float]:

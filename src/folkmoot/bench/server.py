@@ -64,13 +64,18 @@ class Server(Child):
 
     def counts(self) -> dict[str, float]:
         """What `/metrics` says: by name, those without labels."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_S_MAX)
-        try:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        finally:
-            connection.close()
-        return counts_of(text)
+        return counts_at(self.host, self.port)
+
+
+def counts_at(host: str, port: int) -> dict[str, float]:
+    """What `/metrics` there says: by name, those without labels."""
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_S_MAX)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    return counts_of(text)
 
 
 def counts_of(exposition: str) -> dict[str, float]:

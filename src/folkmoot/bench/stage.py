@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from folkmoot.bench.clusters import ClusterServer
 from folkmoot.bench.fleet import Fleet
 from folkmoot.bench.floor import Floor, build
 from folkmoot.bench.groups import create_groups
@@ -17,6 +18,7 @@ from folkmoot.bench.peers import Peer
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.server import Server
 from folkmoot.bench.window import Window, watch
+from folkmoot.bench.workers import Workers
 
 SOURCES: Final = 8
 """Addresses of loopback that the load comes from: one has ports for 28,000 sockets to one server."""
@@ -53,8 +55,18 @@ class Stage:
 
     @contextmanager
     def server(self) -> Iterator[Server]:
-        """A server that is ready, with the plan's settings."""
+        """A server that is ready, with the plan's settings: one process, or workers."""
         server = self.start()
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()
+
+    @contextmanager
+    def cluster(self) -> Iterator[ClusterServer]:
+        """A whole cluster that is ready, with the plan's settings."""
+        server = ClusterServer(self.folder, settings=self._settings())
         try:
             server.wait_ready()
             yield server
@@ -63,8 +75,9 @@ class Stage:
 
     def start(self, *, port: int = 0) -> Server:
         """The same, started only: whoever starts it waits for it, and stops it."""
-        plan = self.plan
-        given: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **plan.settings}
+        plan, given = self.plan, self._settings()
+        if plan.workers:
+            return Workers(self.folder, gateways=plan.workers, cores=range(os.cpu_count() or 1), settings=given)
         return Server(self.folder, cores=[plan.core_server], settings=given, port=port)
 
     @contextmanager
@@ -76,10 +89,10 @@ class Stage:
             self.say(f"{sockets:,} sockets came up in {time.monotonic() - began_s:.1f} s")
             yield fleet
 
-    def job(self, at: Server | Floor | Peer, *, ids: list[str] | None = None, **what: object) -> Job:
+    def job(self, at: Server | ClusterServer | Floor | Peer, *, ids: list[str] | None = None, **what: object) -> Job:
         """The plan as a job; the groups are made through the protocol where no `ids` are given."""
         plan, secret = self.plan, ""
-        if isinstance(at, Server):
+        if isinstance(at, Server | ClusterServer):
             secret = at.secret
             if ids is None:
                 ids = create_groups(at.host, at.port, secret, count=plan.groups, members=plan.members)
@@ -95,15 +108,26 @@ class Stage:
             "page_entries": plan.page_entries,
             "log_entries": plan.log_entries,
             "back_s_max": plan.back_s_max,
-            "acks_per_s": plan.acks_per_s if isinstance(at, Server) else 0.0,
+            "acks_per_s": plan.acks_per_s if isinstance(at, Server | ClusterServer) else 0.0,
         }
         return msgspec.convert({**given, **what}, Job)
 
-    def watch(self, server: Server | Floor | Peer, fleet: Fleet, *, muted: int = 0) -> Window:
-        """The fleet's traffic, and what it costs the server; `muted` sockets of each group do not read."""
+    def watch(
+        self,
+        server: Server | ClusterServer | Floor | Peer,
+        fleet: Fleet,
+        *,
+        muted: int = 0,
+        counts: Callable[[], dict[str, float]] | None = None,
+    ) -> Window:
+        """The fleet's traffic, and what it costs the server; `muted` sockets of each group do not read.
+
+        `counts`: what is counted, if not what the server says.
+        """
         plan = self.plan
         self.say(f"the server, {plan.warm_s + plan.seconds:.0f} s")
-        counts = server.counts if isinstance(server, Server) else dict[str, float]
+        if counts is None:
+            counts = server.counts if isinstance(server, Server) else dict[str, float]
         return watch(server, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=counts, muted=muted)
 
     def part(self, name: str, **changes: object) -> "Stage":
@@ -113,10 +137,15 @@ class Stage:
         plan = msgspec.convert({**msgspec.structs.asdict(self.plan), **changes}, Plan)
         return Stage(plan, folder, self.kept, self.say)
 
+    def _settings(self) -> dict[str, object]:
+        return {"connections_max": max(15_000, self.plan.sockets + 1_000), **self.plan.settings}
+
 
 def cores_of_load(plan: Plan) -> list[int]:
     """Where the load runs: as the plan says, else on every core but the server's, else on the only one there is."""
     if plan.cores_load:
         return list(plan.cores_load)
     usable = sorted(os.sched_getaffinity(0))
+    if plan.cluster:
+        return usable
     return [core for core in usable if core != plan.core_server] or usable

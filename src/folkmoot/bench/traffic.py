@@ -139,21 +139,22 @@ class Sends(Traffic):
         super().__init__(job, clients, write)
         self._turn = dict.fromkeys(self.of_group, 0)
         self._waiting: dict[int, deque[int]] = {group: deque() for group in self.of_group}
-        self._busy: set[int] = set()
-        self._closed_loop = job.one_at_a_time and job.rate_per_s <= 0
+        self._in_flight = dict.fromkeys(self.of_group, 0)
+        self._stamped_ns = dict.fromkeys(self.of_group, 0)
+        self._closed_loop = job.unanswered_max > 0 and job.rate_per_s <= 0
         self._begun = False
 
     def make_due(self, now_ns: int) -> int:
         if self._closed_loop and not self._begun and now_ns >= self._start_ns > 0:
             self._begun = True
-            for group in self.groups:
+            for group in self.groups * self.job.unanswered_max:
                 self.send(group, now_ns)
         return super().make_due(now_ns)
 
     def make(self, meant_ns: int, now_ns: int) -> None:
         group = self.groups[(self._made - 1) % len(self.groups)]
         self._late.append(now_ns - meant_ns)
-        if self.job.one_at_a_time and group in self._busy:
+        if 0 < self.job.unanswered_max <= self._in_flight[group]:
             self._waiting[group].append(meant_ns)
         else:
             self.send(group, meant_ns)
@@ -196,8 +197,8 @@ class Sends(Traffic):
         return self.tally.sent - self.tally.accepted - sum(self.tally.failed.values())
 
     def _next(self, group: int, now_ns: int) -> None:
-        """The group's send has been answered: its next one, if one is due."""
-        self._busy.discard(group)
+        """A send of the group has been answered: its next one, if one is due."""
+        self._in_flight[group] -= 1
         waiting = self._waiting[group]
         if waiting:
             self.send(group, waiting.popleft())
@@ -210,7 +211,9 @@ class Sends(Traffic):
         # The first are those that may be muted: who does not hear an answer does not send.
         client = clients[self.job.members - self.heard_by + self._turn[group] % self.heard_by]
         self._turn[group] += 1
-        self._busy.add(group)
+        self._in_flight[group] += 1
+        # The time is the send's id: two of one instant would be one message.
+        meant_ns = self._stamped_ns[group] = max(meant_ns, self._stamped_ns[group] + 1)
         self.tally.sent += 1
         if not self.dialect.answers:
             self.tally.expected += self.heard_by

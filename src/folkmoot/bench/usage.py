@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,25 @@ def usage_of(pid: int, proc: Path = Path("/proc")) -> Usage:
     return Usage(user_s, system_s, rss_of((its / "status").read_text()), run_s, wait_s)
 
 
+def usages_added(usages: Iterable[Usage]) -> Usage:
+    """What several processes have used together."""
+    each = list(usages)
+    return Usage(
+        user_s=sum(one.user_s for one in each),
+        system_s=sum(one.system_s for one in each),
+        rss_bytes=sum(one.rss_bytes for one in each),
+        run_s=sum(one.run_s for one in each),
+        wait_s=sum(one.wait_s for one in each),
+    )
+
+
+def main_thread_s(pid: int, proc: Path = Path("/proc")) -> float:
+    """How long a process's first thread ran, in seconds: in Python the one with the event loop. Raises OSError."""
+    its = proc / str(pid) / "task" / str(pid)
+    user_s, system_s = cpu_of((its / "stat").read_text())
+    return max(user_s + system_s, _ran_ns(its) / 1e9)
+
+
 def cpu_of(stat: str) -> tuple[float, float]:
     """User and system time in seconds, from the line in `stat`."""
     # The name in parentheses may hold anything, spaces and parentheses too: what is counted stands after the last.
@@ -49,6 +69,12 @@ def rss_of(status: str) -> int:
     for line in status.splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1_024
+    return 0
+
+
+def _ran_ns(task: Path) -> int:
+    with contextlib.suppress(OSError):
+        return int((task / "schedstat").read_text().split()[0])
     return 0
 
 

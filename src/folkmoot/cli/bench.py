@@ -29,6 +29,9 @@ Rate = Annotated[float | None, typer.Option(min=0, help="Requests a second, all 
 Seconds = Annotated[float | None, typer.Option(min=0.5, help="What counts.")]
 Warm = Annotated[float | None, typer.Option("--warm-up", min=0, help="Seconds before that.")]
 TextBytes = Annotated[int | None, typer.Option(min=1, max=8_000, help="Of the text of a message.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=64, help="Serve with so many gateways, on any core: cost is of all processes.")
+]
 Runs = Annotated[int | None, typer.Option(min=1, max=100, help="How often; then medians and the spread.")]
 Folder = Annotated[
     Path | None, typer.Option("--dir", help="Where the stores are made, on the disk that is meant; removed after.")
@@ -57,12 +60,12 @@ def fanout(
     sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None,
     text_bytes: TextBytes = None,
     acks: Annotated[float | None, typer.Option(min=0, help="Acknowledgements a second, all in all.")] = None,
-    runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0, load_cores: LoadCores = "",
-    setting: Setting = None, json_file: JsonFile = None, html_file: HtmlFile = None,
+    workers: Workers = None, runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0,
+    load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None, html_file: HtmlFile = None,
 ) -> None:  # fmt: skip
     """Durable messages to many members each, between two runs of the floor."""
     sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
-    sizes |= {"text_bytes": text_bytes, "acks_per_s": acks, "runs": runs}
+    sizes |= {"text_bytes": text_bytes, "acks_per_s": acks, "workers": workers, "runs": runs}
     _measure([_plan("fanout", sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
 
 
@@ -81,13 +84,22 @@ def idle(
 def sends(
     sockets: Sockets = None, members: Members = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Sends a second; 0: as fast as answers come.")] = None,
+    unanswered: Annotated[int | None, typer.Option(min=1, max=64, help="Sends of a group that may be.")] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="To one of each role, NATS and a real Cassandra node, on all cores.")
+    ] = False,
     seconds: Seconds = None, warm_up: Warm = None, text_bytes: TextBytes = None, runs: Runs = None,
     folder: Folder = None, server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None,
     json_file: JsonFile = None, html_file: HtmlFile = None,
 ) -> None:  # fmt: skip
-    """Durable messages in pairs, one unanswered a group."""
-    sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
-    sizes |= {"text_bytes": text_bytes, "runs": runs}
+    """Durable messages in pairs, one unanswered a group, or as many as `--unanswered` says."""
+    from folkmoot.bench.plan import ON_CLUSTER
+
+    sizes: dict[str, object] = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds}
+    sizes |= {"warm_s": warm_up, "text_bytes": text_bytes, "runs": runs}
+    sizes |= {"unanswered": unanswered, "cluster": cluster}
+    if cluster:
+        sizes = {**ON_CLUSTER, **{name: value for name, value in sizes.items() if value is not None}}
     _measure([_plan("sends", sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
 
 

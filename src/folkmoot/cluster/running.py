@@ -124,6 +124,11 @@ class Cluster:
         """The names of its parts of that kind."""
         return [name for name, its_kind in names(self.shape).items() if its_kind == kind]
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """By name, of those that run."""
+        return {name: process.identity.pid for name, process in self._processes.items() if process.is_running}
+
     async def up(self, on_ready: Callable[[Part], None] = lambda _: None, *, without: Collection[str] = ()) -> None:
         """Start what does not run, in order, and return once all is ready. Raises ProcessFailed.
 
