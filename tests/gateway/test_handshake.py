@@ -2,9 +2,18 @@
 
 import pytest
 from multidict import CIMultiDict
-from picows import WSUpgradeRequest
 
-from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge, origin_allowed, origin_fault, request_bytes
+from folkmoot.gateway.handshake import (
+    PATH,
+    Refusal,
+    Terms,
+    UpgradeRequest,
+    acceptance,
+    judge,
+    origin_allowed,
+    origin_fault,
+    upgrade_request,
+)
 from folkmoot.protocol.codec import JSON, Codec
 from folkmoot.protocol.events import SUBPROTOCOL_JSON
 
@@ -17,11 +26,15 @@ GOOD = {
 }
 
 
-def asked(headers: dict[str, str | None], path: str = PATH, terms: Terms = TERMS, open_now: int = 0) -> Codec | Refusal:
-    request = WSUpgradeRequest()
-    request.method, request.path, request.version = b"GET", path.encode(), b"HTTP/1.1"
-    request.headers = CIMultiDict({k: v for k, v in (GOOD | headers).items() if v is not None})
-    return judge(request, terms, open_now)
+def asked(
+    headers: dict[str, str | None],
+    path: str = PATH,
+    terms: Terms = TERMS,
+    open_now: int = 0,
+    method: str = "GET",
+) -> Codec | Refusal:
+    given = CIMultiDict({k: v for k, v in (GOOD | headers).items() if v is not None})
+    return judge(UpgradeRequest(method=method, path=path.encode(), headers=given), terms, open_now)
 
 
 def code(verdict: Codec | Refusal) -> tuple[int, str]:
@@ -60,11 +73,9 @@ def test_at_the_bound_of_connections_a_newcomer_is_told_to_come_later() -> None:
 
 
 def test_a_sub_protocol_may_be_on_any_of_several_lines() -> None:
-    request = WSUpgradeRequest()
-    request.method, request.path, request.version = b"GET", PATH.encode(), b"HTTP/1.1"
     headers = [(k, v) for k, v in GOOD.items() if k != "Sec-WebSocket-Protocol"]
     offers = [("Sec-WebSocket-Protocol", "other"), ("Sec-WebSocket-Protocol", SUBPROTOCOL_JSON)]
-    request.headers = CIMultiDict([*headers, *offers])
+    request = UpgradeRequest(method="GET", path=PATH.encode(), headers=CIMultiDict([*headers, *offers]))
     assert judge(request, TERMS, 0) is JSON
 
 
@@ -128,16 +139,33 @@ def test_an_origin_in_a_list_is_written_as_browsers_send_it(text: str, good: boo
 def test_a_refusal_is_a_problem_and_426_names_the_version() -> None:
     verdict = asked({"Sec-WebSocket-Version": "8"})
     assert isinstance(verdict, Refusal)
-    raw = bytes(verdict.response().to_bytes())
+    raw = verdict.response()
     assert raw.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
-    assert b"Content-Type: application/problem+json\r\n" in raw
-    assert b"Sec-WebSocket-Version: 13\r\n" in raw
+    assert b"content-type: application/problem+json\r\n" in raw
+    assert b"sec-websocket-version: 13\r\n" in raw
     assert b'"code":"upgrade_required"' in raw
 
 
-def test_only_what_is_judged_is_passed_on() -> None:
-    headers = [(b"host", b"h"), (b"cookie", b"c" * 5_000), (b"connection", b"keep-alive, Upgrade"), (b"origin", b"o")]
-    raw = request_bytes(b"GET", b"/v1/socket", headers)
-    lines = raw.split(b"\r\n")
-    assert lines[:3] == [b"GET /v1/socket HTTP/1.1", b"Upgrade: websocket", b"Connection: Upgrade"]
-    assert lines[3:] == [b"host: h", b"origin: o", b"", b""]
+def test_only_what_is_judged_is_read_and_a_header_may_come_more_than_once() -> None:
+    headers = [(b"host", b"h"), (b"cookie", b"c" * 5_000), (b"sec-websocket-protocol", b"a"), (b"origin", b"\xe9")]
+    request = upgrade_request("GET", b"/v1/socket", [*headers, (b"sec-websocket-protocol", b"b")])
+    assert (request.method, request.path) == ("GET", b"/v1/socket")
+    assert sorted(request.headers.items()) == [
+        ("host", "h"),
+        ("origin", "\xe9"),
+        ("sec-websocket-protocol", "a"),
+        ("sec-websocket-protocol", "b"),
+    ]
+
+
+def test_only_get_asks_for_a_socket() -> None:
+    assert code(asked({}, method="POST")) == (400, "bad_request")
+
+
+def test_who_is_accepted_gets_the_proof_of_the_standard() -> None:
+    # The example of RFC 6455, 1.3.
+    headers = CIMultiDict({"Sec-WebSocket-Key": " dGhlIHNhbXBsZSBub25jZQ== "})
+    answer = acceptance(UpgradeRequest(method="GET", path=b"/", headers=headers), JSON)
+    assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+    assert answer.endswith(b"\r\nSec-WebSocket-Protocol: folkmoot.v1.json\r\n\r\n")

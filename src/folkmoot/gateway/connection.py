@@ -101,7 +101,8 @@ class Connection:
         self._queries = 0
         self._last_buffered = -1
         settings = gateway.settings
-        self._sends = TokenBucket(settings.sends_per_s, settings.sends_burst)
+        # Most connections never send.
+        self._sends: TokenBucket | None = None
         self._events = TokenBucket(settings.events_per_s, settings.events_burst)
 
     @property
@@ -165,7 +166,8 @@ class Connection:
     def retune(self) -> None:
         """Go on at the rates that the settings have now."""
         settings = self.gateway.settings
-        self._sends.retune(settings.sends_per_s, settings.sends_burst)
+        if self._sends is not None:
+            self._sends.retune(settings.sends_per_s, settings.sends_burst)
         self._events.retune(settings.events_per_s, settings.events_burst)
 
     # What feeds and followers call.
@@ -364,6 +366,9 @@ class Connection:
         if self._unanswered >= SENDS_UNANSWERED_MAX:
             self._undecided(send, "window_full", WINDOW_FULL_MS)
             return
+        if self._sends is None:
+            settings = self.gateway.settings
+            self._sends = TokenBucket(settings.sends_per_s, settings.sends_burst)
         wait_s = self._sends.take(self.gateway.clock.monotonic_s())
         if wait_s > 0:
             self._undecided(send, "rate_limited", int(wait_s * 1_000) + 1)

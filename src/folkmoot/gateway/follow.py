@@ -72,7 +72,8 @@ class Follower:
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._wishes: deque[Wish | Others] = deque()
+        # Only while there are any: an empty one is 760 bytes, and hardly any connection wishes for anything.
+        self._wishes: deque[Wish | Others] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stirred: asyncio.Event | None = None
         self.place: Place | None = None
@@ -85,9 +86,11 @@ class Follower:
 
     @property
     def waiting(self) -> int:
-        return len(self._wishes)
+        return len(self._wishes or ())
 
     def want(self, wish: Wish | Others) -> None:
+        if self._wishes is None:
+            self._wishes = deque()
         if isinstance(wish, Wish) and wish.is_placed and (wish.named or wish.group not in self._placed):
             self._placed[wish.group] = wish
         if isinstance(wish, Wish) and wish.asked and wish.group == self._bringing:
@@ -102,7 +105,9 @@ class Follower:
 
     def awaits(self, group: GroupId) -> bool:
         """Whether the group is being brought up, or waits for it."""
-        return group == self._bringing or any(isinstance(wish, Wish) and wish.group == group for wish in self._wishes)
+        return group == self._bringing or any(
+            isinstance(wish, Wish) and wish.group == group for wish in self._wishes or ()
+        )
 
     def stir(self) -> None:
         """Something that a catch-up may wait for has happened: an acknowledgement, or a drained buffer."""
@@ -116,8 +121,7 @@ class Follower:
             self.stir()
 
     def close(self) -> None:
-        self._wishes.clear()
-        self._placed.clear()
+        self._forget_wishes()
         if self._task is not None:
             self._task.cancel()
 
@@ -137,6 +141,11 @@ class Follower:
                 await self._bring(wish)
         finally:
             self._task = None
+            if not self._wishes:
+                self._forget_wishes()
+
+    def _forget_wishes(self) -> None:
+        self._wishes, self._placed = None, {}
 
     async def _bring_others(self, wish: Others) -> None:
         connection = self._connection

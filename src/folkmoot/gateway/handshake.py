@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -9,12 +10,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 from multidict import CIMultiDict
-from picows import WSUpgradeRequest, WSUpgradeResponse
 
-from folkmoot.gateway.problem import MEDIA_TYPE, problem
+from folkmoot.gateway.problem import problem_response
 from folkmoot.protocol.codec import CODECS, Codec
 
 PATH: Final = "/v1/socket"
+_KEY_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _READ: Final = (b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol")
 
 
@@ -30,6 +31,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     is_https: bool = False
 
 
+class UpgradeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a WebSocket: what is judged of it."""
+
+    method: str
+    path: bytes
+    headers: CIMultiDict[str]
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Why a request is turned away."""
 
@@ -37,21 +46,21 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str
     detail: str
 
-    def response(self) -> WSUpgradeResponse:
-        headers = {"Content-Type": MEDIA_TYPE}
-        if self.status is HTTPStatus.UPGRADE_REQUIRED:
-            headers |= {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
-        body = problem(self.status, self.code, self.detail)
-        response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(self.status, body, headers)
-        return response
+    def response(self) -> bytes:
+        """A whole HTTP response; the connection is to be closed after it."""
+        needed = ("sec-websocket-version: 13", "upgrade: websocket")
+        more = needed if self.status is HTTPStatus.UPGRADE_REQUIRED else ()
+        return problem_response(self.status, self.code, self.detail, more)
 
 
-def judge(request: WSUpgradeRequest, terms: Terms, connections: int) -> Codec | Refusal:
+def judge(request: UpgradeRequest, terms: Terms, connections: int) -> Codec | Refusal:
     """The codec to speak, or why not. `connections` are open already."""
-    headers: CIMultiDict[str] = request.headers
+    headers = request.headers
     if request.path != PATH.encode():
         # A query would be where a token ends up in the logs of everything on the way.
         return Refusal(HTTPStatus.NOT_FOUND, "not_found", f"the socket is at {PATH}, and takes no query")
+    if request.method != "GET":
+        return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "a socket is asked for with GET")
     if headers.get("Sec-WebSocket-Version", "").strip() != "13":
         return Refusal(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "WebSocket version 13 is spoken here")
     if not _is_key(headers.get("Sec-WebSocket-Key", "").strip()):
@@ -95,15 +104,27 @@ def origin_fault(text: str) -> str:
     return ""
 
 
-def request_bytes(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The request, with only the headers that are judged.
+def upgrade_request(method: str, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> UpgradeRequest:
+    """The request, with only the headers that are judged. `headers`: names in lower case."""
+    read = CIMultiDict[str]()
+    for name, value in headers:
+        if name in _READ:
+            read.add(name.decode("latin-1"), value.decode("latin-1"))
+    return UpgradeRequest(method=method, path=url, headers=read)
 
-    Cookies and the like would grow the read buffer for as long as the connection lives; and whoever calls this has seen
-    `upgrade` among the words of Connection, where a browser may have others beside it.
-    """
-    lines = [method + b" " + url + b" HTTP/1.1", b"Upgrade: websocket", b"Connection: Upgrade"]
-    lines += [name + b": " + value for name, value in headers if name in _READ]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+def acceptance(request: UpgradeRequest, codec: Codec) -> bytes:
+    """The answer to a request that was judged good (RFC 6455, 4.2.2)."""
+    key = request.headers["Sec-WebSocket-Key"].strip().encode("latin-1")
+    proof = base64.b64encode(hashlib.sha1(key + _KEY_GUID, usedforsecurity=False).digest()).decode()
+    lines = (
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {proof}",
+        f"Sec-WebSocket-Protocol: {codec.subprotocol}",
+    )
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 def _is_key(text: str) -> bool:

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import is_ssl
 
-from folkmoot.gateway.handshake import request_bytes
+from folkmoot.gateway.handshake import upgrade_request
 from folkmoot.gateway.problem import problem_response
 from folkmoot.gateway.proxies import Asker, Proxies
 from folkmoot.gateway.tls import HANDSHAKE_SECONDS_MAX, SHUTDOWN_SECONDS_MAX, Certificate
@@ -199,7 +201,13 @@ class _HttpProtocol(HttpToolsProtocol):
     connections_max: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        # As uvicorn's own, but for the addresses: its way is to ask the socket, which keeps the answers with it.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
+        self.scheme = "https" if is_ssl(transport) else "http"
         self._in_head = True
         self._head_bytes = 0
         if len(self.connections) + self.doors.connections > self.connections_max:
@@ -253,9 +261,9 @@ class _HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         make: Any = self.ws_protocol_class
         opened = make(config=self.config, server_state=self.server_state, app_state=self.app_state, asker=self._asker())
-        opened.connection_made(self.transport)
-        opened.data_received(request_bytes(self.scope["method"].encode(), self.url, self.headers))
+        # First, so that whatever the transport says of the answer it says to the socket.
         self.transport.set_protocol(opened)
+        opened.upgrade(self.transport, upgrade_request(self.scope["method"], self.url, self.headers))
         # Parser and protocol hold one another: left alone, they would stay until a collection.
         self.parser = None  # type: ignore[assignment]
 
@@ -284,6 +292,11 @@ class _HttpProtocol(HttpToolsProtocol):
     def _turn_away(self, status: HTTPStatus, code: str, detail: str) -> None:
         self.transport.write(problem_response(status, code, detail))
         self.transport.close()
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Host and port, of IPv6 too; None where the other end had gone before it was asked for."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
 def hand_over(scope: Mapping[str, Any], heir: asyncio.Protocol) -> asyncio.Transport | None:

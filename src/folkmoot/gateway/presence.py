@@ -21,7 +21,8 @@ class Presence:
         self._edge = edge
         self._bus = bus
         self._counts: dict[UserId, int] = {}
-        self._told: dict[UserId, asyncio.Task[bool]] = {}
+        # None: done, and acknowledged. A task that is over would be kept for as long as the user is here.
+        self._told: dict[UserId, asyncio.Task[bool] | None] = {}
         self._gone: dict[UserId, None] = {}
 
     def add(self, user: UserId) -> None:
@@ -42,6 +43,8 @@ class Presence:
 
     async def told(self, user: UserId) -> bool:
         """Return once delivery knows the user to be here; False if it did not answer, and the sweep has to do."""
+        if user in self._told and self._told[user] is None:
+            return True
         telling = self._told.get(user)
         if telling is None:
             # A task of its own: one connection that goes while it waits must not leave the user's others waiting.
@@ -97,8 +100,12 @@ class Presence:
 
     async def _tell_of(self, user: UserId) -> bool:
         answered = await self._tell(partition_of(user), [user], [])
-        if not answered:
-            self._told.pop(user, None)
+        # Unless the user has gone meanwhile, and perhaps come back: then that is another's to say.
+        if self._told.get(user) is asyncio.current_task():
+            if answered:
+                self._told[user] = None
+            else:
+                del self._told[user]
         return answered
 
     async def _tell(

@@ -1,5 +1,6 @@
 """A problem: how HTTP is told what is wrong, as `application/problem+json` (RFC 9457)."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -89,13 +90,17 @@ def problem(
     )
 
 
-def problem_response(status: HTTPStatus, code: str, detail: str = "") -> bytes:
-    """A whole HTTP response, for where there is no application to ask; the connection is to be closed after it."""
+def problem_response(status: HTTPStatus, code: str, detail: str = "", more: Sequence[str] = ()) -> bytes:
+    """A whole HTTP response, for where there is no application to ask; the connection is to be closed after it.
+
+    `more`: further lines of headers.
+    """
     body = problem(status, code, detail)
     lines = (
         f"HTTP/1.1 {int(status)} {status.phrase}",
         f"content-type: {MEDIA_TYPE}",
         f"content-length: {len(body)}",
         "connection: close",
+        *more,
     )
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,4 +1,4 @@
-"""WebSockets on uvicorn's port: picows parses, a connection answers, ready frames go straight to the transport."""
+"""WebSockets on uvicorn's port: frames in, a connection answers, ready frames go straight to the transport."""
 
 import asyncio
 import logging
@@ -8,39 +8,35 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
-from multidict import CIMultiDict
-from picows import (
-    WSAutoPingStrategy,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-)
-from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from folkmoot.gateway import lane
-from folkmoot.gateway.handshake import PATH, Refusal, Terms, judge
+from folkmoot.gateway.frames import (
+    BINARY,
+    CLOSE,
+    CLOSE_PROTOCOL_ERROR,
+    CONTINUATION,
+    PING,
+    TEXT,
+    Frame,
+    FrameTooLong,
+    NotAFrame,
+    check_close,
+    read_frame,
+)
+from folkmoot.gateway.handshake import PATH, Refusal, Terms, UpgradeRequest, acceptance, judge
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.proxies import Asker
 from folkmoot.gateway.slots import SHUT, SLOTS
-from folkmoot.protocol.codec import CODECS, Codec
+from folkmoot.protocol.codec import Codec
 from folkmoot.protocol.limits import FRAME_BYTES_MAX
 
 __all__ = ["PATH", "Doors", "Socket", "SocketSettings", "WebSocketOutlet", "text_frame", "websocket_factory"]
 
 CLOSE_WAIT_S: Final = 1.0
-SLICE_BYTES: Final = 1_024
-"""What picows is fed at once. It doubles its buffer whenever that is full, for good: so only a long frame fills it."""
-
 EXTRAS_PER_SECOND_MAX: Final = 1_000
 """Pings, pongs and fragments, which no event's rate covers. More, and the connection ends with `flood`."""
 
 _PING: Final = b"\x89\x00"
-_NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
-_NO_LIMIT: Final = 2**62
 
 _log = logging.getLogger(__name__)
 
@@ -223,16 +219,15 @@ class WebSocketOutlet:
             self._transport.close()
 
 
-class Socket(WSListener, asyncio.Protocol):
-    """One WebSocket: what the event loop drives and what picows tells, in one object to keep an idle one small.
+class Socket(asyncio.Protocol):
+    """One WebSocket: what the event loop drives, with nothing kept of a frame but the part that has come.
 
-    The loop reads into one buffer for all sockets and hands over bytes, since this is a plain protocol; picows' own
-    would keep a buffer each. A frame that is too long is noticed by its length so far, before picows has held it all.
+    The loop reads into one buffer for all sockets and hands over bytes, since this is a plain protocol.
     """
 
     __slots__ = (
-        "_asker", "_connection", "_deaf", "_doors", "_extras", "_outlet", "_parts", "_picows", "_settings",
-        "_transport", "_unparsed",
+        "_asker", "_connection", "_deaf", "_doors", "_extras", "_outlet", "_parts", "_settings", "_transport",
+        "_unread",
     )  # fmt: skip
 
     def __init__(self, doors: Doors, settings: SocketSettings, asker: Asker) -> None:
@@ -243,34 +238,58 @@ class Socket(WSListener, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._connection: Driven | None = None
         self._parts: bytearray | None = None
-        self._unparsed = 0
+        self._unread: bytearray | None = None
         self._extras = 0
         self._deaf = False
-        self._picows = _parser(self._accept)
+
+    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest) -> None:
+        """Answer the request that the transport, whose protocol this is now, was opened with; open a connection."""
+        asker, self._asker = self._asker, None
+        assert asker is not None
+        settings = self._settings
+        terms = Terms(
+            connections_max=settings.connections_max,
+            origins=settings.origins,
+            host=asker.host,
+            is_https=asker.is_https,
+        )
+        verdict = judge(request, terms, self._doors.connections)
+        if isinstance(verdict, Refusal):
+            transport.write(verdict.response())
+            transport.close()
+            return
+        transport.write(acceptance(request, verdict))
+        self._transport = transport
+        self._outlet = WebSocketOutlet(transport, verdict, asker.address, settings)
+        self._outlet.begin()
+        try:
+            self._connection = self._doors.open(self._outlet)
+        except Exception:
+            _log.exception("a connection could not be opened")
+            self._outlet.close(1011, "")
 
     # What the event loop calls.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._picows.connection_made(transport)
-
     def data_received(self, data: bytes) -> None:
-        picows = self._picows
-        if picows is None or self._deaf:
+        if self._deaf or self._connection is None:
             return
-        view = memoryview(data)
-        while view:
-            buffer = picows.get_buffer(-1)
-            count = min(len(buffer), len(view), SLICE_BYTES)
-            buffer[:count] = view[:count]
-            view = view[count:]
-            self._unparsed += count
-            picows.buffer_updated(count)
-            if self._unparsed > FRAME_BYTES_MAX + SLICE_BYTES and self._connection is not None:
-                self._fail(self._connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
-            # Not a WebSocket frame: picows has said so, and closes in a moment.
-            if self._deaf or picows.transport.is_close_frame_sent:
-                self._deaf = True
-                return
+        unread: bytes | bytearray = data
+        if self._unread is not None:
+            self._unread += data
+            unread = self._unread
+        at = 0
+        try:
+            while not self._deaf:
+                frame = read_frame(unread, at, payload_bytes_max=FRAME_BYTES_MAX)
+                if frame is None:
+                    break
+                at = frame.end
+                self._on_frame(self._connection, frame)
+        except FrameTooLong:
+            self._fail(self._connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
+        except NotAFrame:
+            self._not_a_frame()
+        self._unread = None if self._deaf or at == len(unread) else bytearray(memoryview(unread)[at:])
 
     def pause_writing(self) -> None:
         if self._outlet is not None and self._outlet.holds_back():
@@ -292,88 +311,64 @@ class Socket(WSListener, asyncio.Protocol):
             self._connection.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        picows, connection = self._picows, self._connection
-        self._picows = self._connection = None
+        connection, self._connection = self._connection, None
+        self._unread = self._parts = None
         if self._outlet is not None:
             self._outlet.gone()
-        picows.connection_lost(exc)
         if connection is not None:
             connection.lost()
         if self._outlet is not None:
             self._outlet.let_go()
 
-    # What picows calls.
+    # What is in the frames.
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        # An idle connection keeps nothing of how it came to be.
-        request = transport.request
-        request.method, request.path, request.version, request.headers = b"GET", b"", b"", _NO_HEADERS
-        raw = transport.underlying_transport
-        assert self._outlet is None
-        self._unparsed = 0
-        self._transport = raw
-        codec = CODECS[transport.response.headers["Sec-WebSocket-Protocol"]]
-        peer = self._asker.address if self._asker is not None else ""
-        self._outlet = WebSocketOutlet(raw, codec, peer, self._settings)
-        self._outlet.begin()
-        self._asker = None
-        try:
-            self._connection = self._doors.open(self._outlet)
-        except Exception:
-            _log.exception("a connection could not be opened")
-            self._outlet.close(1011, "")
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._unparsed = 0
-        connection = self._connection
-        if connection is None or self._deaf:
-            return
+    def _on_frame(self, connection: Driven, frame: Frame) -> None:
         try:
             self._take(connection, frame)
+        except NotAFrame:
+            raise
         except Exception:
-            # Of the server's making; picows would close without a word to the logs.
+            # Of the server's making.
             _log.exception("a frame could not be taken")
             self._fail(connection, "server_error", "")
 
-    def _take(self, connection: Driven, frame: WSFrame) -> None:
+    def _take(self, connection: Driven, frame: Frame) -> None:
         before = connection.heard
         connection.sign_of_life()
         if connection.heard != before:
             self._extras = 0
-        kind = frame.msg_type
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+        if frame.has_reserved:
             self._fail(connection, "bad_event", "no extension was agreed on")
-        elif frame.payload_size > FRAME_BYTES_MAX:
-            self._fail(connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
-        elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
-            connection.receive(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.BINARY:
+        elif frame.opcode == TEXT and frame.is_final and self._parts is None:
+            connection.receive(frame.payload)
+        elif frame.opcode == BINARY:
             self._fail(connection, "bad_event", "this sub-protocol has text frames only")
-        elif kind == WSMsgType.CLOSE:
+        elif frame.opcode == CLOSE:
+            check_close(frame.payload)
             self._answer_close()
         else:
             self._take_extra(connection, frame)
 
-    def _take_extra(self, connection: Driven, frame: WSFrame) -> None:
+    def _take_extra(self, connection: Driven, frame: Frame) -> None:
         self._extras += 1
         if self._extras > EXTRAS_PER_SECOND_MAX:
             self._fail(connection, "flood", "too many pings or fragments")
-        elif frame.msg_type == WSMsgType.PING:
+        elif frame.opcode == PING:
             if self._outlet is not None:
-                self._outlet.pong(frame.get_payload_as_bytes())
-        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
+                self._outlet.pong(frame.payload)
+        elif frame.opcode in (TEXT, CONTINUATION):
             self._assemble(connection, frame)
 
-    def _assemble(self, connection: Driven, frame: WSFrame) -> None:
-        if (frame.msg_type == WSMsgType.TEXT) != (self._parts is None):
+    def _assemble(self, connection: Driven, frame: Frame) -> None:
+        if (frame.opcode == TEXT) != (self._parts is None):
             self._fail(connection, "bad_event", "a fragment out of place")
             return
         parts = self._parts if self._parts is not None else bytearray()
-        parts += frame.get_payload_as_bytes()
-        self._parts = None if frame.fin else parts
+        parts += frame.payload
+        self._parts = None if frame.is_final else parts
         if len(parts) > FRAME_BYTES_MAX:
             self._fail(connection, "frame_too_large", f"over {FRAME_BYTES_MAX} bytes")
-        elif frame.fin:
+        elif frame.is_final:
             connection.receive(bytes(parts))
 
     def _fail(self, connection: Driven, code: str, detail: str) -> None:
@@ -388,19 +383,12 @@ class Socket(WSListener, asyncio.Protocol):
             self._outlet.close(1000, "")
             self._transport.close()
 
-    def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        settings, asker = self._settings, self._asker
-        assert asker is not None
-        terms = Terms(
-            connections_max=settings.connections_max,
-            origins=settings.origins,
-            host=asker.host,
-            is_https=asker.is_https,
-        )
-        verdict = judge(request, terms, self._doors.connections)
-        if isinstance(verdict, Refusal):
-            return WSUpgradeResponseWithListener(verdict.response(), None)
-        return WSUpgradeResponseWithListener(_ACCEPTED[verdict.subprotocol], self)
+    def _not_a_frame(self) -> None:
+        """What came is no WebSocket's, and so is all that comes after it."""
+        self._deaf = True
+        self._parts = None
+        if self._outlet is not None:
+            self._outlet.close(CLOSE_PROTOCOL_ERROR, "")
 
 
 def websocket_factory(doors: Doors, settings: Callable[[], SocketSettings]) -> Callable[..., Socket]:
@@ -415,37 +403,6 @@ def websocket_factory(doors: Doors, settings: Callable[[], SocketSettings]) -> C
     return make
 
 
-def _parser(accept: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]) -> Any:
-    return WSProtocol(
-        None,  # host and path: a client's
-        None,
-        False,  # is_client_side
-        accept,
-        _QUIET,
-        True,  # disconnect_on_exception
-        None,  # no timer a handshake: it comes whole, from uvicorn
-        False,  # no pings of picows' own, each a task: one wheel pings all
-        0,
-        0,
-        WSAutoPingStrategy.PING_WHEN_IDLE,
-        False,  # pings are answered here, where they are counted
-        _NO_LIMIT,  # its own bound would close with a code of its own, and hold what comes meanwhile
-        None,
-        0,  # the least read buffer that it makes
-    )
-
-
-def _accepted(codec: Codec) -> WSUpgradeResponse:
-    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(
-        extra_headers={"Sec-WebSocket-Protocol": codec.subprotocol}
-    )
-    return response
-
-
-# One answer for all who speak a codec: picows sets its own header in it and makes bytes of it in the same step.
-_ACCEPTED: Final = {codec.subprotocol: _accepted(codec) for codec in CODECS.values()}
-
-
 def _is_plain(transport: asyncio.Transport) -> bool:
     """Whether what is written to it goes to its descriptor as it is, at once where it holds nothing back."""
     kind = type(transport)
@@ -458,12 +415,3 @@ _SETTINGS: Final = SocketSettings()
 
 def _ignore(_: bytes) -> None:
     """Where writes go once a socket is gone."""
-
-
-class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """picows makes a logger for every connection unless it is handed something else: this one is shared."""
-
-
-# What picows has to say is a client's doing: it would let any client fill the logs.
-_QUIET: Final = _Quiet(logging.getLogger("folkmoot.picows"), {})
-_QUIET.setLevel(logging.CRITICAL)
