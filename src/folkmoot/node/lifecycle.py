@@ -14,6 +14,7 @@ from folkmoot.gateway.cors import Cors
 from folkmoot.gateway.listener import Listener, ListenerSettings, raise_open_files
 from folkmoot.gateway.proxies import Proxies
 from folkmoot.gateway.rest.desk import Desk
+from folkmoot.gateway.rest.hot import Hot
 from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.gateway.sse import Streams
 from folkmoot.gateway.tls import Certificate
@@ -62,6 +63,7 @@ async def serve(
     cors = Cors(settings.allowed_origins)
     readiness = Readiness(store, clock, lambda: roles.gateway.draining)
     streams = Streams(roles.gateway, _sockets(settings))
+    desk = Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)
     app = build_app(
         why_not_ready=readiness.why_not,
         metrics=exposition(roles.statistics),
@@ -69,9 +71,9 @@ async def serve(
         version=__version__,
         cors=cors,
         routers=[rest_router()] if roles.is_gateway else [],
-        state={"desk": Desk(roles.gateway, store.accounts, roles.registrar, version=__version__), "streams": streams},
+        state={"desk": desk, "streams": streams},
     )
-    listener = Listener(_listening(settings, certificate), app, roles.gateway)
+    listener = Listener(_listening(settings, certificate), Hot(app, desk) if roles.is_gateway else app, roles.gateway)
     reloading = Reloading(settings, reread or (lambda: settings))
     reloading.on_reload += [
         lambda now: set_level(now.log_level),

@@ -132,8 +132,10 @@ def test_short_reads_of_one_turn_go_together_and_each_has_its_own_result(tmp_pat
         assert isinstance(found[3], ValueError)
         assert len(set(threads)) == 1
         assert all(transactions)
-        many = module.READS_TOGETHER_MAX * 2 + 1
-        assert await asyncio.gather(*(readers.run_short(_one) for _ in range(many))) == [1] * many
+        many = module.ROWS_TOGETHER_MAX * 2 + 1
+        assert await asyncio.gather(*(readers.run_short(_one, rows=1) for _ in range(many))) == [1] * many
+        pages = [readers.run_short(_one, rows=module.ROWS_TOGETHER_MAX) for _ in range(3)]
+        assert await asyncio.gather(*pages) == [1] * 3
         await readers.close()
 
     asyncio.run(run())

@@ -21,8 +21,8 @@ T = TypeVar("T")
 READS_WAITING_MAX: Final = 20_000
 """One more is turned away: StoreAway, and nothing was read."""
 
-READS_TOGETHER_MAX: Final = 128
-"""Short reads in one transaction on one thread: as much as a thread does in a few milliseconds."""
+ROWS_TOGETHER_MAX: Final = 256
+"""Of short reads in one transaction on one thread: as much as a thread does in a millisecond or so."""
 
 Read: TypeAlias = Callable[[apsw.Connection], Any]
 
@@ -41,6 +41,7 @@ class Readers:
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._together: list[tuple[Read, asyncio.Future[Any]]] = []
+        self._rows = 0
         self._reading = 0
         self._closed = False
 
@@ -53,8 +54,8 @@ class Readers:
         finally:
             self._reading -= 1
 
-    async def run_short(self, read: Callable[[apsw.Connection], T]) -> T:
-        """The same, for a read of a few rows: those asked for in one turn of the loop go to a thread together.
+    async def run_short(self, read: Callable[[apsw.Connection], T], *, rows: int = 2) -> T:
+        """The same, for a read of a few `rows`: those asked for in one turn of the loop go to a thread together.
 
         To a thread and back costs several times as much as such a read itself.
         """
@@ -62,9 +63,12 @@ class Readers:
         self._reading += 1
         try:
             answer: asyncio.Future[T] = self._loop.create_future()
+            if self._rows + rows > ROWS_TOGETHER_MAX:
+                self._start_together()
             if not self._together:
                 self._loop.call_soon(self._start_together)
             self._together.append((read, answer))
+            self._rows += rows
             return await answer
         finally:
             self._reading -= 1
@@ -85,9 +89,9 @@ class Readers:
             raise StoreAway(f"{READS_WAITING_MAX} reads are waiting")
 
     def _start_together(self) -> None:
-        waiting, self._together = self._together, []
-        for first in range(0, len(waiting), READS_TOGETHER_MAX):
-            self._pool.submit(self._read_together, waiting[first : first + READS_TOGETHER_MAX])
+        waiting, self._together, self._rows = self._together, [], 0
+        if waiting:
+            self._pool.submit(self._read_together, waiting)
 
     def _read_together(self, asked: Sequence[tuple[Read, "asyncio.Future[Any]"]]) -> None:
         results: list[Any] = []

@@ -35,6 +35,9 @@ from folkmoot.ports.transfer import StoreSealed
 
 T = TypeVar("T")
 _END = 2**62
+PAGE_ROWS_MAX = 128
+"""A page of more is read by itself; smaller ones go to a thread together."""
+
 _OUTCOME = (
     "SELECT o.seq, o.code, e.kind, e.digest, e.salt FROM outcomes o"
     " LEFT JOIN entries e ON e.group_no = o.group_no AND e.seq = o.seq"
@@ -277,9 +280,9 @@ class SqliteStore:
         self._check()
         return await self._readers.run(read)
 
-    async def _read_short(self, read: Callable[[apsw.Connection], T]) -> T:
+    async def _read_short(self, read: Callable[[apsw.Connection], T], *, rows: int = 2) -> T:
         self._check()
-        return await self._readers.run_short(read)
+        return await self._readers.run_short(read, rows=rows)
 
     async def _page(self, group: GroupId, span: Span, entries_max: int, bytes_max: int, way: str) -> list[Entry]:
         sql = (
@@ -299,7 +302,9 @@ class SqliteStore:
                 taken.append(row)
             return taken
 
-        return entries_of(group, await self._read(read))
+        if limit > PAGE_ROWS_MAX:
+            return entries_of(group, await self._read(read))
+        return entries_of(group, await self._read_short(read, rows=limit))
 
 
 def _group_row(database: apsw.Connection, group: GroupId) -> Any:

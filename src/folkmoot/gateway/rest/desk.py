@@ -27,6 +27,9 @@ from folkmoot.ports.subjects import Answer
 JSON: Final = "application/json"
 SEND_ID_BYTES: Final = 16
 
+CHARGED: Final = "folkmoot.charged"
+"""In a scope: the request has been counted."""
+
 CALLERS_MAX: Final = 100_000
 """Callers whose rate is remembered; beyond it the one that asked longest ago begins anew, with a full bucket."""
 
@@ -82,7 +85,7 @@ class Desk:
         """Who asks, if they may do what `scope` says (where it says anything) and have not asked too often."""
         headers = request.headers
         caller = await self.access.of_request(headers.get("authorization"), headers.get("folkmoot-user"))
-        self._take_turn(caller)
+        self.charge(request.scope, caller)
         if scope:
             require(caller, scope)
         return caller
@@ -142,8 +145,9 @@ class Desk:
             raise Refusal("no_such_group")
         return (current(view.memberships) or view.memberships[-1]).join
 
-    def _take_turn(self, caller: Caller) -> None:
-        if not caller.is_user:
+    def charge(self, scope: Scope, caller: Caller) -> None:
+        """Count the request of `scope` once, whoever looks at it. Raises Refusal where there have been too many."""
+        if not caller.is_user or CHARGED in scope:
             return  # A key has a quota of its own, which `access` keeps.
         bucket = self._buckets.get(caller.user)
         if bucket is None:
@@ -157,6 +161,7 @@ class Desk:
         wait_s = bucket.take(self.gateway.clock.monotonic_s())
         if wait_s > 0:
             raise Refusal("rate_limited", retry_after_ms=int(wait_s * 1_000) + 1)
+        scope[CHARGED] = True  # type: ignore[typeddict-unknown-key]
 
 
 def desk_of(request: Request[Any, Any, Any]) -> Desk:
@@ -197,6 +202,11 @@ class JsonResponse(Response[bytes]):
 def json_response(content: msgspec.Struct, status: int = 200) -> Response[bytes]:
     """A struct as the answer."""
     return JsonResponse(_ENCODER.encode(content), status)
+
+
+def ready_response(content: bytes) -> JsonResponse:
+    """JSON that is encoded already."""
+    return JsonResponse(content, 200)
 
 
 def refusal_response(_: Request[Any, Any, Any], refusal: Exception) -> Response[bytes]:

@@ -7,8 +7,8 @@ from litestar import Request, Response, get
 from litestar.params import PathParameter, QueryParameter
 
 from folkmoot.gateway.rest.described import GroupPath, told
-from folkmoot.gateway.rest.desk import Refusal, desk_of, json_response
-from folkmoot.protocol.codec import entry_row
+from folkmoot.gateway.rest.desk import Refusal, desk_of, json_response, ready_response
+from folkmoot.protocol.codec import encode_page, entry_row
 from folkmoot.protocol.events import EntryRow
 from folkmoot.protocol.limits import PAGE_ENTRIES_MAX
 
@@ -51,7 +51,7 @@ async def list_entries(
         if at is not None:
             after = await desk.queries.seq_at(caller.user, group, at) - 1
         found = await desk.queries.history(caller.user, group, after=after, before=before, limit=limit)
-    return json_response(Entries(entries=[entry_row(e) for e in found.entries], more=found.more, head=found.head))
+    return ready_response(encode_page(found.entries, more=found.more, head=found.head))
 
 
 @get(
