@@ -91,11 +91,13 @@ def test_nothing_comes_after_a_cancel() -> None:
 def test_a_request_is_answered_or_not() -> None:
     pair = Pair()
 
+    async def ask() -> bytes:
+        return await pair.speaker.request("entries.7", b"?", timeout_s=1)
+
     async def main() -> None:
-        work = pair.speaker.process.spawn(pair.speaker.request("entries.7", b"?", timeout_s=1))
-        assert await work == b"answer"
+        assert await pair.speaker.process.spawn(ask()) == b"answer"
         pair.weather.cut([("listener", "speaker")], 1)
-        work = pair.speaker.process.spawn(pair.speaker.request("entries.7", b"?", timeout_s=1))
+        work = pair.speaker.process.spawn(ask())
         with pytest.raises(NoAnswer):
             await work
 

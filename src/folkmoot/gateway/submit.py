@@ -1,8 +1,9 @@
 """Step 1 of a message's way: a gateway asks whoever routes the group, and asks again until there is an answer."""
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -18,12 +19,15 @@ _ENCODER = msgspec.msgpack.Encoder()
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """A send under way: since when, and its trace's first span where it has one."""
+class _Asked(msgspec.Struct):
+    """A send under way: its request, how often it was made, since when, and its trace's first span where it has one."""
 
-    submit: Submit
+    send: Send
+    request: bytes
     begun_s: float
     span: Span | None
+    on_answer: Callable[[Answer], None]
+    asks: int = 0
 
 
 class Submitter:
@@ -37,8 +41,9 @@ class Submitter:
         self._bus = bus
         self._clock = clock
         self._tracer = tracer
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._under_way = 0
+        self._all_answered = asyncio.Event()
+        self._is_closed = False
         self.sends = 0
         self.no_answer = 0
         self.outcomes = {"accepted": 0, "refused": 0, "undecided": 0}
@@ -46,61 +51,62 @@ class Submitter:
 
     def submit(self, send: Send, on_answer: Callable[[Answer], None]) -> None:
         """Ask; `on_answer` is called once, with the router's answer or `no_answer`."""
-        if self._loop is None:
-            # Kept: to ask for the running one is a system call in Python 3.11, for each send.
-            self._loop = asyncio.get_running_loop()
-        task = self._loop.create_task(self._tell(self._begin(send), on_answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.sends += 1
+        self._under_way += 1
+        span = None if self._tracer is None else self._tracer.root("submit", group=send.group, kind=send.kind)
+        submit = Submit(send, self._clock.wall_ms(), "" if span is None else span.context)
+        # Since the frame was read: waiting for turns of the loop is part of what is measured.
+        self._ask(_Asked(send, _ENCODER.encode(submit), self._clock.monotonic_s(), span, on_answer))
 
     async def ask(self, send: Send) -> Answer:
         """The router's answer, or `no_answer`. How many ask at once is the caller's to bound."""
-        # A task like the others, so that a drain waits for it.
-        task = asyncio.create_task(self._finish(self._begin(send)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await task
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def on_answer(answer: Answer) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        self.submit(send, on_answer)
+        return await answered
 
     async def finish(self, *, timeout_s: float) -> None:
         """Wait for the answers to what was asked."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        if self._under_way:
+            self._all_answered.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._all_answered.wait()
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Tell nobody anything any more."""
+        self._is_closed = True
 
-    def _begin(self, send: Send) -> "_Asked":
-        # In the step in which the frame was read: waiting for a turn of the loop is part of what is measured.
-        self.sends += 1
-        span = None if self._tracer is None else self._tracer.root("submit", group=send.group, kind=send.kind)
-        submit = Submit(send, self._clock.wall_ms(), "" if span is None else span.context)
-        return _Asked(submit, self._clock.monotonic_s(), span)
+    def _ask(self, asked: _Asked) -> None:
+        asked.asks += 1
+        answer = self._bus.request(subjects.submit(asked.send.group), asked.request, timeout_s=self.ask_again_s)
+        # A callback and no task, here as in the router: for a send that costs several times as much as asking does.
+        answer.add_done_callback(functools.partial(self._heard, asked))
 
-    async def _tell(self, asked: "_Asked", on_answer: Callable[[Answer], None]) -> None:
-        on_answer(await self._finish(asked))
+    def _heard(self, asked: _Asked, raw: asyncio.Future[bytes]) -> None:
+        try:
+            answer = _ANSWER.decode(raw.result())
+        except (NoAnswer, BusClosed) as error:
+            if isinstance(error, NoAnswer) and asked.asks < self.asks_max and not self._is_closed:
+                self._ask(asked)
+                return
+            self.no_answer += 1
+            answer = Answer(asked.send.group, asked.send.send_id, code="no_answer", retry_after_ms=1_000)
+        self._tell(asked, answer)
 
-    async def _finish(self, asked: "_Asked") -> Answer:
-        answer = await self._answer(asked.submit)
+    def _tell(self, asked: _Asked, answer: Answer) -> None:
         outcome = "accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"
         self.outcomes[outcome] += 1
         if answer.seq is not None:
             self.accepted_s.observe(self._clock.monotonic_s() - asked.begun_s)
         if asked.span is not None:
             asked.span.end(outcome=outcome, code=answer.code)
-        return answer
-
-    async def _answer(self, submit: Submit) -> Answer:
-        send = submit.send
-        subject, message = subjects.submit(send.group), _ENCODER.encode(submit)
-        for _ in range(self.asks_max):
-            try:
-                raw = await self._bus.request(subject, message, timeout_s=self.ask_again_s)
-            except NoAnswer:
-                continue
-            except BusClosed:
-                break
-            return _ANSWER.decode(raw)
-        self.no_answer += 1
-        return Answer(send.group, send.send_id, code="no_answer", retry_after_ms=1_000)
+        self._under_way -= 1
+        if not self._under_way:
+            self._all_answered.set()
+        if not self._is_closed:
+            asked.on_answer(answer)

@@ -1,5 +1,6 @@
 """The bus port: copies and hints between processes, any of which may be lost, doubled or late."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -45,7 +46,10 @@ class Bus(Protocol):
         self, subject: str, handler: Handler, *, on_gap: Callable[[], None] | None = None
     ) -> Subscription: ...
 
-    async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
-        """The first answer to `message`. Raises NoAnswer after `timeout_s`, BusClosed."""
+    def request(self, subject: str, message: bytes, *, timeout_s: float) -> "asyncio.Future[bytes]":
+        """What becomes the first answer to `message`, or NoAnswer after `timeout_s`, or BusClosed.
+
+        A future and no coroutine, so that whoever asks thousands of times a second needs no task for each.
+        """
 
     async def close(self) -> None: ...

@@ -209,7 +209,7 @@ async def a_handler_that_raises_harms_nobody_else(make: MakeBus) -> None:
 async def closing_ends_the_requests_under_way(make: MakeBus) -> None:
     bus = await make(PENDING)
     bus.subscribe("a.1", _Heard())
-    begun = asyncio.create_task(bus.request("a.1", b"x", timeout_s=10 * WAIT_S_MAX))
+    begun = bus.request("a.1", b"x", timeout_s=10 * WAIT_S_MAX)
     await asyncio.sleep(0)
     await bus.close()
     later = bus.request("a.1", b"x", timeout_s=10 * WAIT_S_MAX)

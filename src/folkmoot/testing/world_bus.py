@@ -156,15 +156,20 @@ class WorldBus:
         self.network.join(subscription)
         return subscription
 
-    async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
-        if self._closed:
-            raise BusClosed
+    def request(self, subject: str, message: bytes, *, timeout_s: float) -> asyncio.Future[bytes]:
         network, loop = self.network, self.network.loop
         answer: asyncio.Future[bytes] = loop.create_future()
+        if self._closed:
+            answer.set_exception(BusClosed())
+            return answer
 
         def give(content: bytes) -> None:
             if not answer.done():
                 answer.set_result(content)
+
+        def give_up() -> None:
+            if not answer.done():
+                answer.set_exception(NoAnswer(subject))
 
         def reply(target: Process, content: bytes) -> None:
             at_s = network.arrival_s(target.name, self.process.name)
@@ -172,11 +177,9 @@ class WorldBus:
                 loop.call_at(at_s, give, content, context=self.process.context)
 
         network.send(self.process, subject, message, reply)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            raise NoAnswer(subject) from None
+        deadline = loop.call_later(timeout_s, give_up)
+        answer.add_done_callback(lambda _: deadline.cancel())
+        return answer
 
     async def close(self) -> None:
         self._closed = True

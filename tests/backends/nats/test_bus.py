@@ -114,7 +114,7 @@ def test_a_request_outlives_the_server_that_it_was_asked_through(tmp_path: Path)
         async with NatsServer(tmp_path) as server, on(server) as bus:
             asked: list[bytes] = []
             subscription = bus.subscribe("a.1", lambda message, _: asked.append(message))
-            request = asyncio.create_task(bus.request("a.1", b"x", timeout_s=WAIT_S_MAX))
+            request = bus.request("a.1", b"x", timeout_s=WAIT_S_MAX)
             await until(lambda: bool(asked))
             subscription.cancel()
             await server.kill()
@@ -128,7 +128,7 @@ def test_a_request_outlives_the_server_that_it_was_asked_through(tmp_path: Path)
 def test_a_request_waits_for_an_owner_who_comes_late_and_for_all_of_its_time(tmp_path: Path) -> None:
     async def run() -> None:
         async with NatsServer(tmp_path) as server, on(server) as bus:
-            request = asyncio.create_task(bus.request("a.1", b"x", timeout_s=WAIT_S_MAX))
+            request = bus.request("a.1", b"x", timeout_s=WAIT_S_MAX)
             begun_s = time.monotonic()
             with pytest.raises(NoAnswer):
                 await bus.request("a.2", b"x", timeout_s=0.4)

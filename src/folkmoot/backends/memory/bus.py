@@ -14,66 +14,60 @@ _log = logging.getLogger(__name__)
 PENDING_MESSAGES_MAX = 65_536
 """Of one subscription. One more is lost, and the subscriber is told of a gap once it has caught up."""
 
+TURN_MESSAGES_MIN = 64
+"""Handled in one turn of the loop, if so many come up: what waited at its beginning, or this where that is more."""
+
 
 class MemorySubscription:
-    """One handler's queue, emptied by the event loop so that `publish` never runs a handler."""
+    """One handler's place in the bus's queue."""
 
     def __init__(self, bus: "MemoryBus", subject: str, handler: Handler, on_gap: Callable[[], None] | None) -> None:
         self.subject = subject
         self._bus = bus
         self._handler = handler
         self._on_gap = on_gap
-        self._pending: deque[tuple[bytes, Reply | None]] = deque()
-        self._scheduled = False
         self._gap = False
         self._cancelled = False
+        self.waiting = 0
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._pending.clear()
         self._bus._forget(self)
 
     def offer(self, message: bytes, reply: Reply | None) -> None:
-        if len(self._pending) >= self._bus.pending_messages_max:
+        if self.waiting >= self._bus.pending_messages_max:
             self._gap = True
             self._bus.lost += 1
             return
-        self._pending.append((message, reply))
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._drain)
-
-    @property
-    def waiting(self) -> int:
-        """Messages in the queue."""
-        return len(self._pending)
+        self.waiting += 1
+        self._bus._queue(self, message, reply)
 
     def gap(self) -> None:
         """Tell the subscriber that messages may have been lost."""
         if self._on_gap is not None and not self._cancelled:
             self._on_gap()
 
-    def _drain(self) -> None:
-        self._scheduled = False
-        # What is published while handlers run waits for the next turn of the loop: nobody starves the sockets.
-        for _ in range(len(self._pending)):
-            if self._cancelled or not self._pending:
-                return
-            message, reply = self._pending.popleft()
-            try:
-                self._handler(message, reply)
-            except Exception:
-                _log.exception("bus handler failed", extra={"subject": self.subject})
-        if self._pending and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._drain)
-        if self._gap and not self._pending:
+    def handle(self, message: bytes, reply: Reply | None) -> None:
+        self.waiting -= 1
+        if self._cancelled:
+            return
+        try:
+            self._handler(message, reply)
+        except Exception:
+            _log.exception("bus handler failed", extra={"subject": self.subject})
+        if self._gap and not self.waiting:
             self._gap = False
-            self.gap()
+            try:
+                self.gap()
+            except Exception:
+                _log.exception("bus handler failed at a gap", extra={"subject": self.subject})
 
 
 class MemoryBus:
-    """Subjects to subscriptions, in two tables: whole subjects, and those whose last word is `*`."""
+    """Subjects to subscriptions, in two tables: whole subjects, and those whose last word is `*`.
+
+    One queue for all, which the event loop empties, so that `publish` never runs a handler.
+    """
 
     def __init__(self, *, pending_messages_max: int = PENDING_MESSAGES_MAX) -> None:
         self.pending_messages_max = pending_messages_max
@@ -82,7 +76,8 @@ class MemoryBus:
         self._wild: dict[str, list[MemorySubscription]] = {}
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: set[asyncio.Future[bytes]] = set()
+        self._inbox: deque[tuple[MemorySubscription, bytes, Reply | None]] = deque()
+        self._draining = False
         self._deadlines: list[tuple[float, int, str, asyncio.Future[bytes]]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -98,33 +93,27 @@ class MemoryBus:
         table.setdefault(key, []).append(subscription)
         return subscription
 
-    async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
-        if self._closed:
-            raise BusClosed
-        if self._loop is None:
-            # Kept: to ask for the running one is a system call in Python 3.11, for each request.
-            self._loop = asyncio.get_running_loop()
-        loop = self._loop
+    def request(self, subject: str, message: bytes, *, timeout_s: float) -> asyncio.Future[bytes]:
+        loop = self._running()
         answer: asyncio.Future[bytes] = loop.create_future()
+        if self._closed:
+            answer.set_exception(BusClosed())
+            return answer
 
         def reply(content: bytes) -> None:
             if not answer.done():
                 answer.set_result(content)
 
-        self._waiting.add(answer)
         heapq.heappush(self._deadlines, (loop.time() + timeout_s, next(self._order), subject, answer))
         self._wait(loop)
-        try:
-            self._offer(subject, message, reply)
-            return await answer
-        finally:
-            self._waiting.discard(answer)
+        self._offer(subject, message, reply)
+        return answer
 
     async def close(self) -> None:
         self._closed = True
         self._exact.clear()
         self._wild.clear()
-        for answer in self._waiting:
+        for *_, answer in self._deadlines:
             if not answer.done():
                 answer.set_exception(BusClosed())
         self._deadlines.clear()
@@ -138,6 +127,32 @@ class MemoryBus:
             "waiting_max": self.pending_messages_max,
             "lost": self.lost,
         }
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            # Kept: to ask for the running one is a system call in Python 3.11, for each message.
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _queue(self, subscription: MemorySubscription, message: bytes, reply: Reply | None) -> None:
+        self._inbox.append((subscription, message, reply))
+        if not self._draining:
+            self._draining = True
+            self._running().call_soon(self._drain)
+
+    def _drain(self) -> None:
+        inbox = self._inbox
+        # What handlers publish is handled in the same turn, so that a message crosses all roles in one. The rest waits
+        # for the next turn: nobody starves the sockets.
+        for _ in range(max(len(inbox), TURN_MESSAGES_MIN)):
+            if not inbox:
+                break
+            subscription, message, reply = inbox.popleft()
+            subscription.handle(message, reply)
+        if inbox:
+            self._running().call_soon(self._drain)
+        else:
+            self._draining = False
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         """One timer for all requests: setting one for each and taking it back costs more than the rest of a request."""

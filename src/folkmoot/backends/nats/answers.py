@@ -1,6 +1,7 @@
 """The requests of one bus that wait: all their answers come to one subscription, told apart by a number."""
 
 import asyncio
+import functools
 import heapq
 import itertools
 from collections.abc import Callable
@@ -48,19 +49,15 @@ class Answers:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def ask(self, subject: str, message: bytes, timeout_s: float) -> bytes:
-        """The first answer. Raises NoAnswer after `timeout_s`, and not before; BusClosed."""
+    def ask(self, subject: str, message: bytes, timeout_s: float) -> asyncio.Future[bytes]:
+        """What becomes the first answer, or NoAnswer after `timeout_s` and not before, or BusClosed."""
         number = next(self._numbers)
         waiting = self._waiting[number] = _Waiting(subject, message, self._loop.create_future())
+        waiting.answer.add_done_callback(functools.partial(self._forget, number))
         heapq.heappush(self._deadlines, (self._loop.time() + timeout_s, number))
         self._set_timer()
         self._publish(number, waiting)
-        try:
-            return await waiting.answer
-        finally:
-            del self._waiting[number]
-            if waiting.retry is not None:
-                waiting.retry.cancel()
+        return waiting.answer
 
     def heard(self, subject: bytes, message: bytes, reply: bytes) -> None:
         """An answer has come, or the server's word that there is nobody to give one."""
@@ -87,6 +84,11 @@ class Answers:
         self._deadlines.clear()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _forget(self, number: int, _: asyncio.Future[bytes]) -> None:
+        waiting = self._waiting.pop(number)
+        if waiting.retry is not None:
+            waiting.retry.cancel()
 
     def _publish(self, number: int, waiting: _Waiting) -> None:
         if self._sends() and not waiting.answer.done():

@@ -189,10 +189,12 @@ class NatsBus:
         self._settle(subscription)
         return subscription
 
-    async def request(self, subject: str, message: bytes, *, timeout_s: float) -> bytes:
+    def request(self, subject: str, message: bytes, *, timeout_s: float) -> asyncio.Future[bytes]:
         if self._closed:
-            raise BusClosed
-        return await self._answers.ask(f"{self._prefix}.{subject}", message, timeout_s)
+            answer: asyncio.Future[bytes] = self._loop.create_future()
+            answer.set_exception(BusClosed())
+            return answer
+        return self._answers.ask(f"{self._prefix}.{subject}", message, timeout_s)
 
     async def close(self) -> None:
         if self._closed:
