@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,8 +142,12 @@ class SameAsMemory(RuleBasedStateMachine):
         shown += [await store.mark(group, seq) for seq in (0, 1, 7, 8, 9, 40)]
         return shown
 
-    def _wait(self, waited: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run(waited)
+    def _wait(self, waited: Awaitable[T]) -> T:
+        return self._loop.run(_result_of(waited))
+
+
+async def _result_of(waited: Awaitable[T]) -> T:
+    return await waited
 
 
 def _plain(head: Any) -> Any:

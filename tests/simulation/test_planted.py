@@ -62,23 +62,25 @@ def planted(name: str, workload: str) -> Callable[[Plant], Plant]:
 def _(patch: Patch) -> None:
     append = router.Router._append
 
-    async def published_first(self: Any, write: Write, *others: Any) -> None:
+    def published_first(self: Any, write: Write) -> asyncio.Future[Head]:
         self._bus.publish(
             subjects.entries(write.group), msgspec.msgpack.encode(Stored(write.group, list(write.entries)))
         )
-        await append(self, write, *others)
+        return append(self, write)
 
     patch.setattr(router.Router, "_append", published_first)
 
 
 @planted("answer before durable", "hot_group")
 def _(patch: Patch) -> None:
-    async def not_waited_for(self: Any, write: Write, *others: Any) -> None:
+    def not_waited_for(self: Any, write: Write) -> asyncio.Future[Head]:
         self._pending_append = asyncio.create_task(_quietly(self._store.append(write)))
         head = msgspec.structs.replace(
             write.after.head, writes=write.expected.writes + 1, room=8 - write.after.head.seq % 8
         )
-        self._remember(msgspec.structs.replace(write.after, head=head))
+        appended: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        appended.set_result(head)
+        return appended
 
     patch.setattr(router.Router, "_append", not_waited_for)
 

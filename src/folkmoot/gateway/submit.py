@@ -10,7 +10,7 @@ import msgspec
 from folkmoot.model.histogram import SECONDS, Histogram
 from folkmoot.model.send import Send
 from folkmoot.ports import subjects
-from folkmoot.ports.bus import Bus, BusClosed, NoAnswer
+from folkmoot.ports.bus import Asked, Bus, BusClosed, NoAnswer
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.subjects import Answer, Submit
 from folkmoot.ports.traces import Span, Tracer
@@ -19,7 +19,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 
-class _Asked(msgspec.Struct):
+class _Ask(msgspec.Struct):
     """A send under way: its request, how often it was made, since when, and its trace's first span where it has one."""
 
     send: Send
@@ -56,7 +56,7 @@ class Submitter:
         span = None if self._tracer is None else self._tracer.root("submit", group=send.group, kind=send.kind)
         submit = Submit(send, self._clock.wall_ms(), "" if span is None else span.context)
         # Since the frame was read: waiting for turns of the loop is part of what is measured.
-        self._ask(_Asked(send, _ENCODER.encode(submit), self._clock.monotonic_s(), span, on_answer))
+        self._ask(_Ask(send, _ENCODER.encode(submit), self._clock.monotonic_s(), span, on_answer))
 
     async def ask(self, send: Send) -> Answer:
         """The router's answer, or `no_answer`. How many ask at once is the caller's to bound."""
@@ -81,13 +81,13 @@ class Submitter:
         """Tell nobody anything any more."""
         self._is_closed = True
 
-    def _ask(self, asked: _Asked) -> None:
+    def _ask(self, asked: _Ask) -> None:
         asked.asks += 1
         answer = self._bus.request(subjects.submit(asked.send.group), asked.request, timeout_s=self.ask_again_s)
         # A callback and no task, here as in the router: for a send that costs several times as much as asking does.
         answer.add_done_callback(functools.partial(self._heard, asked))
 
-    def _heard(self, asked: _Asked, raw: asyncio.Future[bytes]) -> None:
+    def _heard(self, asked: _Ask, raw: Asked) -> None:
         try:
             answer = _ANSWER.decode(raw.result())
         except (NoAnswer, BusClosed) as error:
@@ -98,7 +98,7 @@ class Submitter:
             answer = Answer(asked.send.group, asked.send.send_id, code="no_answer", retry_after_ms=1_000)
         self._tell(asked, answer)
 
-    def _tell(self, asked: _Asked, answer: Answer) -> None:
+    def _tell(self, asked: _Ask, answer: Answer) -> None:
         outcome = "accepted" if answer.seq is not None else "refused" if answer.definite else "undecided"
         self.outcomes[outcome] += 1
         if answer.seq is not None:

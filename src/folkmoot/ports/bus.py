@@ -1,8 +1,7 @@
 """The bus port: copies and hints between processes, any of which may be lost, doubled or late."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeAlias
 
 Reply: TypeAlias = Callable[[bytes], None]
 Handler: TypeAlias = Callable[[bytes, Reply | None], None]
@@ -15,6 +14,16 @@ class NoAnswer(Exception):
 
 class BusClosed(Exception):
     """The bus was closed by this process."""
+
+
+class Asked(Protocol):
+    """A request under way: a future, so that whoever asks thousands of times a second needs no task for each."""
+
+    def __await__(self) -> Generator[Any, None, bytes]: ...
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None: ...
+
+    def result(self) -> bytes: ...
 
 
 class Subscription(Protocol):
@@ -46,10 +55,7 @@ class Bus(Protocol):
         self, subject: str, handler: Handler, *, on_gap: Callable[[], None] | None = None
     ) -> Subscription: ...
 
-    def request(self, subject: str, message: bytes, *, timeout_s: float) -> "asyncio.Future[bytes]":
-        """What becomes the first answer to `message`, or NoAnswer after `timeout_s`, or BusClosed.
-
-        A future and no coroutine, so that whoever asks thousands of times a second needs no task for each.
-        """
+    def request(self, subject: str, message: bytes, *, timeout_s: float) -> Asked:
+        """What becomes the first answer to `message`, or NoAnswer after `timeout_s`, or BusClosed."""
 
     async def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """The store port: durable logs of groups, what is projected from them, and read pointers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -139,8 +139,9 @@ class Store(Protocol):
     async def view(self, group: GroupId, user: UserId) -> GroupView | None:
         """The group as `user` may be told of it, None where it does not exist. Raises StoreAway."""
 
-    async def append(self, write: Write) -> Head:
-        """The head after the write. Raises Conflict, StoreFull, StoreAway (nothing happened) or StoreUnknown.
+    def append(self, write: Write) -> Awaitable[Head]:
+        """What becomes the head after the write. Raises Conflict, StoreFull, StoreAway (nothing happened) or
+        StoreUnknown.
 
         Raises ValueError where `write.check` does: nothing happened.
         """

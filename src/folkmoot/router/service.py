@@ -1,15 +1,16 @@
 """The router: takes sends from the bus, batches them by group, has them decided, stored, answered and published."""
 
 import asyncio
+import functools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
 from folkmoot.model.entry import SALT_BYTES
-from folkmoot.model.group import GroupState
+from folkmoot.model.group import GroupState, Head
 from folkmoot.model.histogram import SECONDS, SIZES, Histogram
 from folkmoot.model.ids import GroupId, partition_of
 from folkmoot.model.partitions import ALL
@@ -91,12 +92,14 @@ class Router:
         self._refusals = RefusalBudget(settings.refusals_per_minute)
         self._recent = RecentKeys()
         self._joiners = Joiners()
+        # By group under way: what waits until those before it are settled. Fresh ones begin in the loop's next turn.
         self._queues: dict[GroupId, deque[Pending]] = {}
+        self._fresh: list[GroupId] = []
         self._waiting = 0
         self._states: OrderedDict[GroupId, GroupState] = OrderedDict()
         self._moved: OrderedDict[GroupId, tuple[int, float]] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._audit = Audit(store, chance)
         self._lasting: list[asyncio.Task[None]] = []
         self._ownership = Ownership(bus, {"submit": self._on_submit})
@@ -117,6 +120,7 @@ class Router:
     async def stop(self) -> None:
         """Take nothing new, answer what was taken."""
         self._ownership.close()
+        self._begin_fresh()
         while self._tasks:
             await asyncio.wait(self._tasks)
         for task in self._lasting:
@@ -164,34 +168,88 @@ class Router:
             queue.append(pending)
             return
         self._queues[group] = deque([pending])
-        if self._loop is None:
-            # Kept: to ask for the running one is a system call in Python 3.11, for each send.
-            self._loop = asyncio.get_running_loop()
-        task = self._loop.create_task(self._work(group))
+        if not self._fresh:
+            if self._loop is None:
+                # Kept: to ask for the running one is a system call in Python 3.11, for each send.
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._begin_fresh)
+        self._fresh.append(group)
+
+    def _begin_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for group in fresh:
+            self._begin(group)
+
+    def _begin(self, group: GroupId) -> None:
+        """Take the next batch of a group that has something waiting: by calls alone where it is plain, as most are."""
+        taken = taken_from(self._queues[group], self._settings.batch_entries_max)
+        try:
+            if self._append_plainly(group, taken):
+                return
+        except Exception:
+            _log.exception("a plain batch could not be begun", extra={"group": group})
+        self._spawn(self._work(group, taken))
+
+    def _append_plainly(self, group: GroupId, taken: list[Pending]) -> bool:
+        """Begin to append; False where it takes a task: the state is not at hand, or it is not as simple."""
+        state = self._states.get(group)
+        if state is None or self._tracer is not None or self._fail_point is not None:
+            return False
+        batch = self._hoped_for(state, [pending.submit.send for pending in taken])
+        if batch is None or batch.write is None:
+            return False
+        begun_s = self._clock.monotonic_s()
+        appended = self._append(batch.write)
+        self._tasks.add(appended)
+        appended.add_done_callback(functools.partial(self._appended, taken, batch, batch.write, begun_s))
+        return True
+
+    def _appended(
+        self, taken: list[Pending], batch: Batch, write: Write, begun_s: float, appended: asyncio.Future[Head]
+    ) -> None:
+        """A plain batch is in the log, or has to be settled with care."""
+        self._tasks.discard(appended)
+        if appended.cancelled():
+            return
+        error = appended.exception()
+        if error is not None:
+            self._spawn(self._work(write.group, taken, error))
+            return
+        try:
+            self._note_append(batch, write, appended.result(), begun_s)
+            self._recent.add(write.group, [(entry.sender, entry.send_id) for entry in write.entries])
+            self._answer(batch, taken)
+            self._publish(batch, taken)
+        finally:
+            self._end(write.group, taken, len(batch.rulings))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, group: GroupId) -> None:
-        queue = self._queues[group]
+    async def _work(self, group: GroupId, taken: list[Pending], tried: BaseException | None = None) -> None:
         try:
-            while queue:
-                taken = taken_from(queue, self._settings.batch_entries_max)
-                done = 0
-                try:
-                    done = await self._settle(group, taken)
-                except Exception:
-                    # Nobody is answered what nobody knows: the gateways ask again.
-                    _log.exception("routing failed", extra={"group": group})
-                    self._states.pop(group, None)
-                    done = len(taken)
-                self._waiting -= done
-                queue.extendleft(reversed(taken[done:]))
-        finally:
-            self._waiting -= len(queue)
+            done = await self._settle(group, taken, tried)
+        except Exception:
+            # Nobody is answered what nobody knows: the gateways ask again.
+            _log.exception("routing failed", extra={"group": group})
+            self._states.pop(group, None)
+            done = len(taken)
+        self._end(group, taken, done)
+
+    def _end(self, group: GroupId, taken: list[Pending], done: int) -> None:
+        """The first of `taken` are settled: go on with the others, and with what has come meanwhile."""
+        self._waiting -= done
+        queue = self._queues[group]
+        queue.extendleft(reversed(taken[done:]))
+        if queue:
+            self._begin(group)
+        else:
             del self._queues[group]
 
-    async def _settle(self, group: GroupId, taken: Sequence[Pending]) -> int:
-        """Have the first of `taken` decided, stored and answered; how many were."""
+    async def _settle(self, group: GroupId, taken: Sequence[Pending], tried: BaseException | None) -> int:
+        """Have the first of `taken` decided, stored and answered; how many were. `tried`: how a plain append failed."""
         sends = [pending.submit.send for pending in taken]
         full = last_try = maybe = False
         code = "no_answer"
@@ -200,6 +258,8 @@ class Router:
             try:
                 if attempt:
                     await self._clock.sleep(self._backoff_s(attempt))
+                elif tried is not None:
+                    raise tried
                 state = await self._state(group, newer=attempt > 0 or last_try)
                 batch = None if attempt else self._hoped_for(state, sends)
                 if batch is None:
@@ -212,10 +272,13 @@ class Router:
                     known = await self._store.outcomes(group, keys_of(sends))
                     batch = self._decide(state, sends, known, full=full, last_try=True)
                 if batch.write is not None:
-                    await self._append(batch.write, taken)
-                    self._count(group, batch)
+                    await self._append_with_care(batch, batch.write, taken)
                 self._recent.add(group, [(send.sender, send.send_id) for send in sends[: len(batch.rulings)]])
-                await self._answer_and_publish(batch, taken)
+                self._answer(batch, taken)
+                if batch.write is not None and batch.write.entries:
+                    if self._fail_point is not None:
+                        await self._fail_point("answered")
+                    self._publish(batch, taken)
                 if self._tracer is not None:
                     for pending, ruling in zip(taken, batch.rulings, strict=False):
                         end_routing(pending, ruling.answer)
@@ -267,27 +330,28 @@ class Router:
         )
         return decide_batch(state, sends, known, rules)
 
-    async def _append(self, write: Write, taken: Sequence[Pending]) -> None:
+    def _append(self, write: Write) -> asyncio.Future[Head]:
+        return asyncio.ensure_future(self._store.append(write))
+
+    async def _append_with_care(self, batch: Batch, write: Write, taken: Sequence[Pending]) -> None:
         spans = [] if self._tracer is None else begin_each(self._tracer, "append", taken)
         begun_s = self._clock.monotonic_s()
         try:
-            head = await self._store.append(write)
+            head = await self._append(write)
         finally:
             for span in spans:
                 span.end(entries=len(write.entries))
-        self.append_seconds.observe(self._clock.monotonic_s() - begun_s)
-        self._remember(msgspec.structs.replace(write.after, head=head))
+        self._note_append(batch, write, head, begun_s)
         if self._fail_point is not None:
             await self._fail_point("appended")
 
-    async def _answer_and_publish(self, batch: Batch, taken: Sequence[Pending]) -> None:
+    def _answer(self, batch: Batch, taken: Sequence[Pending]) -> None:
         for pending, ruling in zip(taken, batch.rulings, strict=False):
             pending.reply(_ENCODER.encode(ruling.answer))
-        if batch.write is None or not batch.write.entries:
-            return
-        if self._fail_point is not None:
-            await self._fail_point("answered")
+
+    def _publish(self, batch: Batch, taken: Sequence[Pending]) -> None:
         # Publish after the append, never before: an entry heard but not stored would vanish for members who reconnect.
+        assert batch.write is not None
         group = batch.write.group
         submitted_ms = min(pending.submit.submitted_ms for pending in taken[: len(batch.rulings)])
         entries = list(batch.write.entries)
@@ -317,14 +381,16 @@ class Router:
             end_routing(pending, answer)
         return len(taken)
 
-    def _count(self, group: GroupId, batch: Batch) -> None:
-        assert batch.write is not None
+    def _note_append(self, batch: Batch, write: Write, head: Head, begun_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        self._remember(msgspec.structs.replace(write.after, head=head))
+        self.append_seconds.observe(now_s - begun_s)
         self.batches += 1
-        self.batch_entries.observe(len(batch.write.entries))
-        self.appended += len(batch.write.entries)
+        self.batch_entries.observe(len(write.entries))
+        self.appended += len(write.entries)
         for sender, count in batch.refused.items():
             self.refused += count
-            self._refusals.spend(group, sender, count, self._clock.monotonic_s())
+            self._refusals.spend(write.group, sender, count, now_s)
 
     async def _state(self, group: GroupId, *, newer: bool) -> GroupState:
         state = self._states.get(group)
