@@ -23,7 +23,11 @@ FIGURES: dict[str, list[dict[str, float]]] = {
         }
         for one in (8.0, 7.5, 9.0)
     ],
-    "cassandra": [{"append_us": 200.0, "pointer_write_us": 40.0}],
+    "pointers": [{"cassandra_us_per_pointer": 40.0}],
+}  # fmt: skip
+ON_CLUSTER = {
+    "router_us_per_append": 250.0, "driver_us_per_append": 250.0, "delivery_us_per_send": 50.0,
+    "cassandra_us_per_append": 400.0, "entries_per_append": 2.0,
 }  # fmt: skip
 PLANS: dict[str, dict[str, Any]] = {
     "fanout": {"sockets": 13_000, "members": 130, "rate_per_s": 500.0, "acks_per_s": 0.0},
@@ -50,7 +54,10 @@ def results() -> Callable[..., list[Result]]:
     """Results of the named scenarios, all of them where none is named."""
 
     def made(*scenarios: str) -> list[Result]:
-        return results_in(file_of(*(report_of(one) for one in scenarios or FIGURES)), "a file")
+        plan = {"sockets": 1_000, "members": 2, "cluster": True}
+        cluster = report_of("sends", plan=plan, runs=[{"figures": ON_CLUSTER}])
+        reports = [report_of(one) for one in scenarios or FIGURES]
+        return results_in(file_of(*reports, *([] if scenarios else [cluster])), "a file")
 
     return made
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from folkmoot.planner.measurements import Measured, Result, Unreadable, measured_of, missing_of, results_in
+from folkmoot.bench.plan import SCENARIOS
+from folkmoot.planner.measurements import COSTS, Measured, Result, Unreadable, measured_of, missing_of, results_in
 
 Made = Callable[..., list[Result]]
 Report = Callable[..., dict[str, Any]]
@@ -67,3 +68,25 @@ def test_what_is_missing_says_which_measure_tells_it(results: Made) -> None:
 def test_a_file_of_something_else_is_refused_by_its_name(content: bytes) -> None:
     with pytest.raises(Unreadable, match=r"found\.json: not written by folkmoot bench"):
         results_in(content, "found.json")
+
+
+def test_every_cost_names_a_measure_that_there_is() -> None:
+    assert {cost.scenario for cost in COSTS} <= set(SCENARIOS)
+
+
+def test_what_was_tried_with_other_settings_is_no_base(report: Report, file: File) -> None:
+    for what in ({"settings": {"x": "1"}}, {"workers": 2}, {"cluster": True}):
+        plan = {"sockets": 13_000, "members": 130, **what}
+        assert measured_of(results_in(file(report("fanout", plan=plan)), "a file")) == {}
+
+
+def test_a_cluster_tells_of_sends_what_appends_cost(report: Report, file: File) -> None:
+    figures = {
+        "router_us_per_append": 400.0, "driver_us_per_append": 200.0, "delivery_us_per_send": 30.0,
+        "cassandra_us_per_append": 500.0, "entries_per_append": 2.0,
+    }  # fmt: skip
+    plan = {"sockets": 1_000, "members": 2, "cluster": True}
+    on_cluster = report("sends", plan=plan, runs=[{"figures": figures}], at="2025-01-01T00:00:00+00:00")
+    found = measured_of(results_in(file(on_cluster, report("sends"), report("roles")), "a file"))
+    assert found["router_send_us"].median == 330
+    assert found["append_us"].median == 250

@@ -23,6 +23,7 @@ SCENARIOS: Final = {
     "history": "pages of a long log, forwards and backwards",
     "lists": "chats with what is unread, and groups, of users who are in a thousand",
     "roles": "what gateway, router and bus cost as processes apart",
+    "pointers": "what a read pointer that moves costs a cluster with Cassandra",
     "start": "a store of many groups that nobody reads: how soon it is served from",
 }
 
@@ -80,6 +81,14 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "history": {"sockets": 100, "members": 2, "rate_per_s": 300.0, "warm_s": 2.0},
     "lists": {"sockets": 20, "members": 20, "groups_stored": 1_000, "rate_per_s": 20.0, "warm_s": 2.0},
     "roles": {"rate_per_s": 250.0, "seconds": 10.0, "warm_s": 4.0, "acks_per_s": 3_000.0},
+    "pointers": {
+        "sockets": 1_300,
+        "rate_per_s": 50.0,
+        "acks_per_s": 1_000.0,
+        "seconds": 15.0,
+        "warm_s": 15.0,
+        "cluster": True,
+    },
     "start": {"members": 2, "runs": 3},
 }
 """Where a scenario's own size is another than `Plan` says."""

@@ -73,6 +73,7 @@ MEANINGS: Final = {
     "router_us_per_append": "an append in the router's event loop, us of CPU",
     "driver_us_per_append": "an append in the driver's threads, us of CPU",
     "cassandra_us_per_append": "an append in Cassandra, us of CPU",
+    "cassandra_us_per_pointer": "a read pointer that moves, in Cassandra, us of CPU",
     "entries_per_append": "entries in one append",
     "appends_per_s": "appends a second",
     "conflicts_per_s": "appends that another was before, a second",

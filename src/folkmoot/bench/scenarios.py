@@ -9,6 +9,7 @@ from folkmoot.bench.crowds import idle, joins, storm
 from folkmoot.bench.deliveries import blast, fanout, floor_alone, hot, ladder, latency
 from folkmoot.bench.lasting import sustained
 from folkmoot.bench.plan import Plan
+from folkmoot.bench.pointers import pointers
 from folkmoot.bench.reading import history, lists
 from folkmoot.bench.roles import roles
 from folkmoot.bench.run import Run
@@ -33,6 +34,7 @@ RUNS: Final[Mapping[str, Callable[[Stage], Run]]] = {
     "history": history,
     "lists": lists,
     "roles": roles,
+    "pointers": pointers,
     "start": start,
 }
 

@@ -136,6 +136,19 @@ def roles(
 
 
 @app.command()
+def pointers(
+    sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None,
+    acks: Annotated[float | None, typer.Option(min=1, help="Acknowledgements a second, in one of the loads.")] = None,
+    runs: Runs = None, folder: Folder = None, load_cores: LoadCores = "", setting: Setting = None,
+    json_file: JsonFile = None, html_file: HtmlFile = None,
+) -> None:  # fmt: skip
+    """What a read pointer that moves costs one of each role, NATS and a real Cassandra node."""
+    sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
+    sizes |= {"acks_per_s": acks, "runs": runs}
+    _measure([_plan("pointers", sizes, 0, load_cores, setting or [])], folder, json_file, html_file)
+
+
+@app.command()
 def start(
     groups: Annotated[int | None, typer.Option(min=1, help="In the store.")] = None, members: Members = None,
     runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0, setting: Setting = None,

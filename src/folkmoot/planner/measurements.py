@@ -143,19 +143,43 @@ def _thousand(name: str) -> Callable[[Result, Mapping[str, float]], float | None
 
 
 def _large_fanout(result: Result) -> bool:
-    return result.size("sockets") >= 1_000 and result.size("members") >= 50 and not result.size("acks_per_s")
+    large = result.size("sockets") >= 1_000 and result.size("members") >= 50
+    return large and not result.size("acks_per_s") and _one_process(result)
 
 
 def _many_pairs(result: Result) -> bool:
-    return result.size("sockets") >= 100 and result.size("members") == 2
+    return result.size("sockets") >= 100 and result.size("members") == 2 and _one_process(result)
+
+
+def _one_process(result: Result) -> bool:
+    """With settings as they come: what was tried with others is no base for a plan."""
+    return not (result.size("workers") or result.size("cluster") or result.plan.get("settings"))
+
+
+def _cluster(result: Result) -> bool:
+    return bool(result.size("cluster")) and not result.plan.get("settings")
+
+
+def _router_on_cluster(_: Result, run: Mapping[str, float]) -> float | None:
+    """Of a send: its part of an append in the router and in the driver's threads, and what delivery does with it."""
+    parts = ("router_us_per_append", "driver_us_per_append", "delivery_us_per_send", "entries_per_append")
+    if not all(run.get(part) for part in parts):
+        return None
+    router, driver, delivery, entries = (run[part] for part in parts)
+    return (router + driver) / entries + delivery
+
+
+def _append_on_cluster(_: Result, run: Mapping[str, float]) -> float | None:
+    entries, append = run.get("entries_per_append"), run.get("cassandra_us_per_append")
+    return append / entries if append and entries else None
 
 
 def _crowd(result: Result) -> bool:
-    return result.size("sockets") >= 1_000
+    return result.size("sockets") >= 1_000 and _one_process(result)
 
 
-def _any(_: Result) -> bool:
-    return True
+def _any(result: Result) -> bool:
+    return not result.plan.get("settings")
 
 
 def _costs() -> tuple[Cost, ...]:
@@ -169,7 +193,10 @@ def _costs() -> tuple[Cost, ...]:
         Cost("delivery_us", us, "a delivery, with all roles' work", "fanout", _inverse("deliveries_per_cpu_s"), large),
         Cost("push_us", us, "a gateway told of a message", "roles", _figure("gateway_us_per_push"), _any),
         Cost("gateway_send_us", us, "a send, at the gateway", "roles", _figure("gateway_us_per_send"), _any),
-        Cost("router_send_us", us, "a send, past the gateway", "roles", _figure("router_us_per_send"), _any),
+        Cost(
+            "router_send_us", us, "a send, at router and delivery, on Cassandra", "sends", _router_on_cluster, _cluster
+        ),
+        Cost("router_send_us", us, "a send, past the gateway, on SQLite", "roles", _figure("router_us_per_send"), _any),
         Cost("router_send_us", us, "a send, with all roles' work", "sends", _inverse("sends_per_cpu_s"), _many_pairs),
         Cost("bus_send_us", us, "a send, at the bus", "roles", _figure("bus_us_per_send"), _any),
         Cost("bus_push_us", us, "a push, at the bus", "roles", _figure("bus_us_per_push"), _any),
@@ -177,10 +204,16 @@ def _costs() -> tuple[Cost, ...]:
         Cost("connection_bytes", "bytes", "memory of a connection", "idle", _figure("rss_bytes_per_socket"), _crowd),
         Cost("connect_us", us, "a connection to come up", "idle", _thousand("connect_cpu_ms_per_socket"), _crowd),
         Cost("frame_bytes", "bytes", "a delivery on the wire, before TCP", "fanout", _figure("frame_bytes"), large),
+        Cost("frame_bytes", "bytes", "a delivery on the wire, before TCP", "latency", _figure("frame_bytes"), large),
         Cost("entry_bytes", "bytes", kept, "history", _figure("store_bytes_per_entry"), _any),
-        Cost("append_us", us, "an append, at a node of the store", "cassandra", _figure("append_us"), _any),
+        Cost("append_us", us, "a send, at each node of Cassandra", "sends", _append_on_cluster, _cluster),
         Cost(
-            "pointer_write_us", us, "a pointer, at a node of the store", "cassandra", _figure("pointer_write_us"), _any
+            "pointer_write_us",
+            us,
+            "a pointer, at a node of Cassandra",
+            "pointers",
+            _figure("cassandra_us_per_pointer"),
+            _any,
         ),
     )
 
