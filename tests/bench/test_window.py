@@ -76,3 +76,9 @@ def test_times_and_batches_are_named() -> None:
     }
     assert per_commit({"folkmoot_store_commits_total": 4, "folkmoot_router_appended_total": 10}) == 2.5
     assert per_commit({}) == 0.0
+
+
+def test_a_load_that_shares_its_cores_may_be_late_and_busy_and_must_be_whole() -> None:
+    busy = window(Tally(sent=2, accepted=2, delivered=19, expected=20, late=late(80)), load_cpu_share=0.95)
+    assert len(refusals_of(busy)) == 3
+    assert refusals_of(busy, shares_cores=True) == ["19 deliveries came where 20 were due: the server did not keep up"]

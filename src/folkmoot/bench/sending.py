@@ -39,7 +39,7 @@ def _on_cluster(stage: Stage) -> Run:
             return server.counts() | {CPU + part: spent_s for part, spent_s in server.cpu_s().items()}
 
         window = stage.watch(server, fleet, counts=counts)
-    run = _run(window)
+    run = _run(window, shares_cores=True)
     if not run.refusals:
         run.figures |= costs_of(window)
     return run
@@ -64,8 +64,9 @@ def _job(stage: Stage, server: Server | ClusterServer) -> Job:
     return stage.job(server, traffic="sends", unanswered_max=stage.plan.unanswered)
 
 
-def _run(window: Window) -> Run:
-    run = Run(figures=window.conditions(), refusals=refusals_of(window), series=series_of("server", window))
+def _run(window: Window, *, shares_cores: bool = False) -> Run:
+    refusals = refusals_of(window, shares_cores=shares_cores)
+    run = Run(figures=window.conditions(), refusals=refusals, series=series_of("server", window))
     if not run.refusals:
         taken = window.tally.accepted_in_window
         run.figures |= {"sends_per_s": taken / window.seconds, "sends_per_cpu_s": taken / window.cpu_s}

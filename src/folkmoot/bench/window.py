@@ -107,15 +107,19 @@ def watch(
     )
 
 
-def refusals_of(window: Window) -> list[str]:
-    """Why the window gives no result, in words; none where it does."""
+def refusals_of(window: Window, *, shares_cores: bool = False) -> list[str]:
+    """Why the window gives no result, in words; none where it does.
+
+    `shares_cores`: the load is meant to have its cores together with what is measured. That it waits for them, and is
+    late for it, is then in the times, which count from when each request was meant to be made.
+    """
     tally, conditions = window.tally, window.conditions()
     reasons = []
     ran, waited = conditions["load_cpu_share"], conditions["load_wait_share"]
-    if ran + waited > LOAD_BUSY_SHARE_MAX:
+    if ran + waited > LOAD_BUSY_SHARE_MAX and not shares_cores:
         what = f"the load was saturated: it ran {ran:.0%} of the time, and waited for its core {waited:.0%}"
         reasons.append(f"{what}. Less rate, more cores for it, or a quieter machine")
-    if conditions["late_ms_p99"] > LATE_MS_MAX:
+    if conditions["late_ms_p99"] > LATE_MS_MAX and not shares_cores:
         late_ms = conditions["late_ms_p99"]
         reasons.append(f"the load was late: it asked up to {late_ms:.0f} ms (p99) after it meant to. A quieter machine")
     if tally.lost:
