@@ -35,7 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One measure. Rates are of the whole; a rate of 0 in `sends` is one unanswered send a group, as fast as answers
     come. `cores_load` none: every core but the server's. `acks_per_s`: acknowledgements of entries, as clients send.
     `back_s_max`: the longest that a client in a storm waits between two attempts.
-    `unanswered` is how many sends of a group may be. `workers` 0: one process; else `serve --workers`, on any core.
+    `unanswered` is how many sends of a group may be. `workers` 0: one process; else `serve --workers`, on
+    the cores that the load leaves.
     `cluster`: roles apart on NATS and Cassandra, on any core.
     """
 

@@ -77,7 +77,9 @@ class Stage:
         """The same, started only: whoever starts it waits for it, and stops it."""
         plan, given = self.plan, self._settings()
         if plan.workers:
-            return Workers(self.folder, gateways=plan.workers, cores=range(os.cpu_count() or 1), settings=given)
+            of_load = cores_of_load(plan)
+            cores = [core for core in range(os.cpu_count() or 1) if core not in of_load] or [plan.core_server]
+            return Workers(self.folder, gateways=plan.workers, cores=cores, settings=given)
         return Server(self.folder, cores=[plan.core_server], settings=given, port=port)
 
     @contextmanager

@@ -30,7 +30,10 @@ Seconds = Annotated[float | None, typer.Option(min=0.5, help="What counts.")]
 Warm = Annotated[float | None, typer.Option("--warm-up", min=0, help="Seconds before that.")]
 TextBytes = Annotated[int | None, typer.Option(min=1, max=8_000, help="Of the text of a message.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=64, help="Serve with so many gateways, on any core: cost is of all processes.")
+    int | None,
+    typer.Option(
+        min=1, max=64, help="Serve with so many gateways, on the cores that the load leaves; all processes count."
+    ),
 ]
 Runs = Annotated[int | None, typer.Option(min=1, max=100, help="How often; then medians and the spread.")]
 Folder = Annotated[
