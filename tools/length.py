@@ -35,8 +35,13 @@ PAGE_BYTES: Final = 1_048_576
 SAY_EVERY: Final = 100_000
 
 
-def send_of(group: GroupId, number: int) -> Send:
-    """The send that becomes entry `number`."""
+def named(length: int) -> str:
+    """The send id of the group's creation."""
+    return f"long-{length}"
+
+
+def send_of(group: GroupId, length: int, number: int) -> Send:
+    """The send that becomes entry `number` of the group that is measured at `length`."""
     if number == 1:
         kind, join = CREATED, 0
         body: object = {"name": "long", "members": [USERS[1]], "history": "all", "entry": "invite"}
@@ -47,7 +52,7 @@ def send_of(group: GroupId, number: int) -> Send:
         group=group,
         sender=sender,
         device="",
-        send_id=f"send-{number}",
+        send_id=named(length) if number == 1 else f"send-{number}",
         join=join,
         after=None,
         kind=kind,
@@ -79,7 +84,7 @@ async def filled(store: Store, group: GroupId, entries: int) -> GroupState:
     while state.head.seq < entries:
         first = state.head.seq + 1
         numbers = range(first, min(first + BATCH_ENTRIES, entries + 1))
-        state = await appended(store, state, [send_of(group, number) for number in numbers])
+        state = await appended(store, state, [send_of(group, entries, number) for number in numbers])
         if state.head.seq - said >= SAY_EVERY:
             said = state.head.seq
             print(f"{group}: {said:,} entries", flush=True)
@@ -95,7 +100,7 @@ async def timed(call: Awaitable[object]) -> float:
 
 async def measured(store: Store, lengths: Sequence[int], rounds: int) -> None:
     """Fill what is missing, measure, and print."""
-    groups = {length: group_id(USERS[0], f"long-{length}") for length in lengths}
+    groups = {length: group_id(USERS[0], named(length)) for length in lengths}
     states = dict(zip(lengths, await asyncio.gather(*(filled(store, groups[n], n) for n in lengths)), strict=True))
     times: dict[tuple[str, int], list[float]] = {}
     chance = random.Random(1)
@@ -104,13 +109,15 @@ async def measured(store: Store, lengths: Sequence[int], rounds: int) -> None:
             group, state = groups[length], states[length]
 
             async def append(group: GroupId = group, state: GroupState = state, length: int = length) -> None:
-                states[length] = await appended(store, state, [send_of(group, state.head.seq + 1)])
+                states[length] = await appended(store, state, [send_of(group, length, state.head.seq + 1)])
 
             async def retry(group: GroupId = group) -> None:
                 if len(await store.outcomes(group, [(USERS[0], "send-2")])) != 1:
                     raise RuntimeError("the oldest message has no outcome")
 
-            async def page(group: GroupId = group, first: int = length // 2 + chance.randrange(-400, 400)) -> None:
+            async def page(
+                group: GroupId = group, first: int = length // 2 + chance.randrange(-length // 4, length // 4)
+            ) -> None:
                 span = Span(first, None)
                 found = await store.read(group, span, entries_max=PAGE_ENTRIES, bytes_max=PAGE_BYTES)
                 if [entry.seq for entry in found] != list(range(first, first + PAGE_ENTRIES)):
