@@ -73,8 +73,8 @@ class Doors(Protocol):
 class SocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of sockets; `node/config.py` says why they are what they are. `origins`: beside the host's own."""
 
-    write_bytes_high: int = 262_144
-    write_bytes_low: int = 65_536
+    write_bytes_high: int = 49_152
+    write_bytes_low: int = 16_384
     connections_max: int = 15_000
     origins: tuple[str, ...] = ()
 

@@ -154,9 +154,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, _live("More are answered 503: the limit of open files leaves room for the rest.", ge=1)
     ] = 15_000
     write_bytes_high: Annotated[
-        int, _live("A reader with this much unread leaves the live feed for the log.", ge=4_096)
-    ] = 262_144
-    write_bytes_low: Annotated[int, _live("It is brought up again once it is down to this.", ge=0)] = 65_536
+        int,
+        _live(
+            "A reader with this much unread leaves the live feed for the log: all that a slow one may take of memory.",
+            ge=4_096,
+        ),
+    ] = 49_152
+    write_bytes_low: Annotated[int, _live("It is brought up again once it is down to this.", ge=0)] = 16_384
     sends_per_s: Annotated[
         float, _live("Of one connection: many times what a person types, and a bot's fair share.", gt=0)
     ] = 50.0
