@@ -38,3 +38,17 @@ def test_more_load_waits_longer_and_shares_commits() -> None:
 def test_more_than_a_core_can_do_only_grows() -> None:
     over = [simulated(msgspec.structs.replace(QUIET, rate_per_s=1_000, seconds=s), 1) for s in (2, 4)]
     assert over[1].last_ms_p99 > 1.5 * over[0].last_ms_p99
+
+
+def test_what_others_take_of_the_core_comes_in_stretches() -> None:
+    stolen = simulated(msgspec.structs.replace(QUIET, rate_per_s=200, stolen_share=0.2, stall_s=0.01), 1)
+    alone = simulated(msgspec.structs.replace(QUIET, rate_per_s=200), 1)
+    assert stolen.last_ms_p99 > alone.last_ms_p99 + 10
+    # 0.4 of a core is its own, and 0.2 is stolen.
+    assert stolen.busy_share == pytest.approx(0.6, abs=0.05)
+    assert alone.busy_share == pytest.approx(0.4, abs=0.01)
+
+
+def test_no_more_is_stolen_than_leaves_it_its_work() -> None:
+    times = simulated(msgspec.structs.replace(QUIET, rate_per_s=450, stolen_share=3.0), 1)
+    assert times.busy_share == pytest.approx(0.95, abs=0.04)

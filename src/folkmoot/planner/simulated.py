@@ -121,8 +121,8 @@ def _back_s(values: Mapping[str, float], fleet: Fleet, gone: float, lost: Times)
 def checked(results: Sequence[Result], measured: Mapping[str, Measured], seed: int = SEED) -> list[Checked]:
     """Every run of `latency` and `fanout` among these beside what is predicted for it, by load.
 
-    The prediction has from the run itself what it cost in CPU, how the disk was, and what the load took to read: no
-    time of any message.
+    The prediction has from the run itself what it cost in CPU, how the disk was, what the load took to read, and how
+    much of the time others had the core: no time of any message.
     """
     found = []
     for result in results:
@@ -137,7 +137,8 @@ def _checked(
     result: Result, number: int, run: Mapping[str, float], measured: Mapping[str, Measured], seed: int
 ) -> Checked:
     members, rate_per_s = int(result.size("members")), result.size("rate_per_s")
-    load = load_of(run, members, rate_per_s, result.size("seconds"), measured)
+    cores = float(result.machine.get("cores") or 1)
+    load = load_of(run, members, rate_per_s, result.size("seconds"), cores, measured)
     times = one_process.simulated(load, seed)
     both = {
         "delivery p50": ("latency_ms_p50", times.delivery_ms_p50),
@@ -155,7 +156,12 @@ def _checked(
 
 
 def load_of(
-    run: Mapping[str, float], members: int, rate_per_s: float, seconds: float, measured: Mapping[str, Measured]
+    run: Mapping[str, float],
+    members: int,
+    rate_per_s: float,
+    seconds: float,
+    cores: float,
+    measured: Mapping[str, Measured],
 ) -> one_process.Load:
     """A real run as the simulation is given it."""
     message_s = members / run["deliveries_per_cpu_s"]
@@ -166,4 +172,6 @@ def load_of(
         rate_per_s=rate_per_s, members=members, seconds=max(seconds, 1.0), send_s=message_s - deliveries_s,
         delivery_s=deliveries_s / members, read_s=run.get("load_cpu_share", 0.0) / (rate_per_s * members),
         sync_s_p50=run.get("fdatasync_ms_p50", 0.0) / 1e3, sync_s_p99=run.get("fdatasync_ms_p99", 0.0) / 1e3,
+        stolen_share=run.get("server_wait_share", 0.0),
+        stall_s=one_process.SLICE_S * max(1.0, run.get("load_average", 0.0) / cores),
     )  # fmt: skip
