@@ -10,7 +10,7 @@ import msgspec
 from folkmoot.planner.capacity import ASIDE, ROUND, Machines, planned, steps_of
 from folkmoot.planner.demand import BY_SERVER, DEMAND
 from folkmoot.planner.formula import FUNCTIONS, Step, reckon
-from folkmoot.planner.measurements import Measured, missing_of
+from folkmoot.planner.measurements import ALL_ROLES, Measured, missing_of
 
 HIGHER_IS_BETTER: Final = {"deliveries_per_cpu_s"}
 """All other measured figures are costs: what is best of them is the least."""
@@ -77,8 +77,8 @@ def notes_of(measured: Mapping[str, Measured]) -> list[str]:
         notes.append(f"not measured, and {done}: {cost.what} ({where})")
     for name in ("delivery_us", "router_send_us"):
         one = measured.get(name)
-        if one is not None and "roles" not in one.how:
-            notes.append(f"{one.what}: from one process with all roles, so some work is counted twice ({one.how})")
+        if one is not None and one.what.endswith(ALL_ROLES):
+            notes.append(f"{one.what}: from one process that is all of them, so some is counted twice ({one.how})")
     single = sorted({one.how for one in measured.values() if one.runs == 1})
     notes += [f"one run only, so without an error bar: {how}" for how in single]
     machines = sorted({one.processor for one in measured.values()})

@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 
 MICRO: Final = 1_000_000
+ALL_ROLES: Final = "with all roles' work"
+"""Said of a cost that was measured where one process is all roles."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -190,14 +192,14 @@ def _costs() -> tuple[Cost, ...]:
         Cost("deliveries_per_cpu_s", "a CPU-second", whole, "fanout", deliveries, large),
         Cost("deliveries_per_cpu_s", "a CPU-second", whole, "latency", deliveries, large),
         Cost("delivery_us", us, "a delivery, at the gateway", "roles", _figure("gateway_us_per_delivery"), _any),
-        Cost("delivery_us", us, "a delivery, with all roles' work", "fanout", _inverse("deliveries_per_cpu_s"), large),
+        Cost("delivery_us", us, f"a delivery, {ALL_ROLES}", "fanout", _inverse("deliveries_per_cpu_s"), large),
         Cost("push_us", us, "a gateway told of a message", "roles", _figure("gateway_us_per_push"), _any),
         Cost("gateway_send_us", us, "a send, at the gateway", "roles", _figure("gateway_us_per_send"), _any),
         Cost(
             "router_send_us", us, "a send, at router and delivery, on Cassandra", "sends", _router_on_cluster, _cluster
         ),
         Cost("router_send_us", us, "a send, past the gateway, on SQLite", "roles", _figure("router_us_per_send"), _any),
-        Cost("router_send_us", us, "a send, with all roles' work", "sends", _inverse("sends_per_cpu_s"), _many_pairs),
+        Cost("router_send_us", us, f"a send, {ALL_ROLES}", "sends", _inverse("sends_per_cpu_s"), _many_pairs),
         Cost("bus_send_us", us, "a send, at the bus", "roles", _figure("bus_us_per_send"), _any),
         Cost("bus_push_us", us, "a push, at the bus", "roles", _figure("bus_us_per_push"), _any),
         Cost("pointer_us", us, "a read pointer that moves", "roles", _figure("pointer_us"), _any),
