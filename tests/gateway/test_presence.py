@@ -31,6 +31,9 @@ def test_a_user_is_told_of_once_however_many_connections_wait_for_it() -> None:
             presence.add("u")
         assert await asyncio.gather(*(presence.told("u") for _ in range(3))) == [True] * 3
         assert owner.heard == [Online("edge", ["u"])]
+        # Known now, with no task kept for it: there is one such for every user who is here.
+        assert presence._told == {"u": None}
+        assert await presence.told("u")
         presence.remove("u")
         presence.remove("u")
         await presence.tell_gone()
