@@ -11,11 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.backends.sqlite.store import StoreInUse
 from folkmoot.gateway.identity import TokenRefused, mint, secret_of
+from folkmoot.model.ids import group_id
+from folkmoot.model.send import Send
 from folkmoot.node.config import Settings, SettingsError
 from folkmoot.node.wiring import build_roles, build_signers, open_bus, open_store, open_tracer
+from folkmoot.ports import subjects
 from folkmoot.ports.clock import SystemChance, SystemClock
+from folkmoot.ports.subjects import Answer, Submit
 
 
 def test_roles_are_built_from_settings_and_start_and_stop(tmp_path: Path) -> None:
@@ -82,3 +87,33 @@ def test_traces_are_drawn_by_the_process_own_chance() -> None:
     tracer.ratio = 1.0
     assert tracer.root("submit") is not None  # Never ended, so nothing is exported.
     tracer.close()
+
+
+class Halted(SystemClock):
+    """A clock on which no wait ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+def test_the_one_router_of_a_file_takes_sends_before_it_has_heard_who_else_lives(tmp_path: Path) -> None:
+    # Killed, it was missed for the half second more in which it heard for others, though there can be none.
+    settings = Settings(data_dir=str(tmp_path), bus="nats", roles=("router",))
+
+    async def body() -> None:
+        bus = MemoryBus()
+        roles = build_roles(settings, await open_store(settings, SystemClock()), bus, Halted(), SystemChance())
+        starting = asyncio.create_task(roles.start())
+        await asyncio.sleep(0)
+        send = Send(
+            group=group_id("user-1", "make"), sender="user-1", device="d", send_id="make", join=0, after=None,
+            kind="group.created", body=b'{"name":"g"}',
+        )  # fmt: skip
+        raw = await bus.request(subjects.submit(send.group), msgspec.msgpack.encode(Submit(send)), timeout_s=10)
+        assert msgspec.msgpack.decode(raw, type=Answer).seq == 1
+        assert not starting.done()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await roles.stop()
+
+    asyncio.run(body())

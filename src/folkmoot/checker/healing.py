@@ -35,6 +35,9 @@ HEAL_S_MAX: Final = 60.0
 SILENT_S: Final = 2.0
 """So long before the bus comes back nobody sends any more: that all is delivered then is not by the next message."""
 
+STUCK_MAX: Final = 20
+"""Of those who wait, so many are named."""
+
 LOOK_AGAIN_S: Final = 0.02
 
 
@@ -141,7 +144,7 @@ class HealCheck:
                         break
             self._on_step("settling")
             await self._end_talk()
-            self._stuck += await crowd.settle(HEAL_S_MAX)
+            self._stuck += (await crowd.settle(0.0 if self._stuck else HEAL_S_MAX))[:STUCK_MAX]
             verdict = crowd.judge()
         finally:
             await self._end_talk()
@@ -178,8 +181,8 @@ class HealCheck:
         logs, reconnects = self._logs(name), self._crowd.reconnects()
         struck_s, struck_ms = time.monotonic(), time.time() * 1_000
         await cluster.kill(name)
-        # Without it nobody takes its place: a file has one writer.
-        back_s = 0.0 if kind == "router" and len(cluster.of_kind(kind)) == 1 else self._settings.back_s
+        # Where there was one alone, as on a file of SQLite one router, nobody takes its place.
+        back_s = 0.0 if len(cluster.of_kind(kind)) == 1 else self._settings.back_s
         noticing = asyncio.create_task(self._first_cut_off()) if kind == "gateway" else None
         starting = None if back_s is None else asyncio.create_task(self._start_later(name, back_s))
 
@@ -226,7 +229,7 @@ class HealCheck:
         healed_s = time.monotonic() - back_s
         self._note("bus_away", "all of NATS", logs.first_gain_ms("nats"), back_ms, None if stuck else healed_s,
                    crowd.delays.longest_s(back_s), reconnects)  # fmt: skip
-        self._stuck += stuck
+        self._stuck += stuck[:STUCK_MAX]
         self._begin_talk()
         await self._calm()
 
@@ -245,7 +248,7 @@ class HealCheck:
         healed_s = delays.healed_s(struck_s) if is_calm else None
         self._note(fault, name, noticed_ms(kind), struck_ms, healed_s, delays.longest_s(struck_s), reconnects)
         if not is_calm:
-            self._stuck += await self._crowd.settle(0)
+            self._stuck += (await self._crowd.settle(0))[:STUCK_MAX]
             self._stuck += [f"not healed {HEAL_S_MAX:g} s after {fault} of {name}"]
 
     def _note(

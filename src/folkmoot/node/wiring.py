@@ -81,7 +81,9 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
         if self.writes is not None:
             self.writes.start()
         if self.router is not None:
-            await self.router.start(owned)
+            # A file's lock lets one process write it. That one routes all, and need not hear first who else does:
+            # nobody takes its place while it is away.
+            await self.router.start(owned if self.writes is None else ALL)
         if self.delivery is not None:
             await self.delivery.start(owned)
         await self.signers.start()
