@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +103,8 @@ def _run(shape: "Shape", settings: "HealSettings", *, quiet: bool) -> "HealRepor
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_check(target, settings, quiet=quiet))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        fail("stopped")
     except (CassandraMissing, ProcessFailed) as error:
         fail(f"the cluster: {error}")
 
@@ -114,6 +117,10 @@ async def _check(target: "ClusterTarget", settings: "HealSettings", *, quiet: bo
         if not quiet:
             typer.echo(line, err=True)
 
+    task = asyncio.current_task()
+    assert task is not None
+    # As Ctrl-C does: processes and gigabytes of memory would be left else.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         tell("starting the cluster")
         await target.open()

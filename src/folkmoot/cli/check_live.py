@@ -150,7 +150,9 @@ async def _check(target: "AnyTarget", secret: bytes | None, settings: "LiveSetti
                     bar.say(note)
             check = LiveCheck(target, _tokens(target, secret), settings, bar.show)
             # From here on Ctrl-C ends the talk; before, while the server starts, it ends the command.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _interrupt(check.stop, bar))
+            pressed = _interrupt(check.stop, bar)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, pressed)
             bar.say("Ctrl-C ends it, and judges what there is by then")
             return await check.run()
         finally:
