@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from folkmoot.checker.proxy import FAIR, HELD_BYTES_MAX, Proxy, Weather
+from folkmoot.checker.proxy import FAIR, HELD_BYTES_MAX, Proxy, Weather, _End
 
 WAIT_S_MAX = 10.0
 
@@ -231,3 +231,30 @@ def test_a_server_that_speaks_first_is_heard_however_early_it_does() -> None:
 
     with asyncio.Runner(loop_factory=LateLoop) as runner:
         runner.run(body())
+
+
+class Gone(asyncio.Transport):
+    """A transport that has lost its socket, and does not say that it closes."""
+
+    aborted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_an_end_whose_socket_is_gone_already_is_let_go() -> None:
+    # It once ended a run of ten minutes, with all that was found out by then.
+    async def body() -> None:
+        proxy, transport = Proxy(), Gone()
+        end = _End(proxy, upward=True, accepted=False)
+        end.connection_made(transport)
+        assert proxy.cut() == 1
+        assert transport.aborted
+
+    asyncio.run(body())

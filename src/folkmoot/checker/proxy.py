@@ -128,7 +128,10 @@ class _End(asyncio.Protocol):
         """Close with a reset: a plain close would look like the far side's own."""
         if self._transport is not None and not self._transport.is_closing():
             reset_at_close = struct.pack("ii", 1, 0)
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+            # None where the other side has reset it, and nobody has told us yet.
+            its_socket = self._transport.get_extra_info("socket")
+            if its_socket is not None:
+                its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
             self._transport.abort()
 
     def flush(self) -> None:

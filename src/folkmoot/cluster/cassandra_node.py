@@ -12,7 +12,7 @@ import msgspec
 from folkmoot.cluster.cassandra_jars import jars, java
 from folkmoot.cluster.process import Process, ProcessFailed
 
-READY_S_MAX: Final = 120.0
+READY_S_MAX: Final = 300.0
 STOP_S_MAX: Final = 30.0
 ASK_S_MAX: Final = 2.0
 LOOK_AGAIN_S: Final = 0.1

@@ -67,6 +67,8 @@ class Delivery:
             "pointers": self._on_pointer,
         }
         self._ownership = Ownership(bus, listeners, on_gap=self.begin_again)
+        self._losing: frozenset[int] = frozenset()
+        self._lost: frozenset[int] = frozenset()
         self._beginning = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.pushes = 0
@@ -80,12 +82,12 @@ class Delivery:
         self._spawn(self._tick())
 
     def own(self, partitions: frozenset[int]) -> None:
-        """From now on serve `partitions`: edges are asked to tell of the new ones, and all is pushed to who has not."""
-        lost = self._ownership.owned - partitions
+        """From now on serve `partitions`: edges are asked to tell of the new ones, and all is pushed to who has not.
+
+        What is lost is served for a moment yet: whoever owns it now may only be about to listen.
+        """
+        self._losing |= self._ownership.owned - partitions
         gained = self._ownership.own(partitions)
-        self._handover.lose(lost)
-        # Another owner knows by now what edges tell: what was known here grows old.
-        self._rosters.forget_partitions(lost)
         if gained:
             self._handover.take_over(gained)
             self._recall(gained)
@@ -145,9 +147,16 @@ class Delivery:
         """Let go what another owns by now, and ask again of what somebody has yet to tell."""
         while True:
             await self._clock.sleep(TICK_S)
-            self._ownership.release()
+            self._release()
             if self._handover:
                 self._recall(self._handover.awaited())
+
+    def _release(self) -> None:
+        """What was lost before the last call is heard no more, and what edges told of it grows old."""
+        self._ownership.release()
+        lost, self._lost, self._losing = self._lost - self._ownership.owned, self._losing, frozenset()
+        self._handover.lose(lost)
+        self._rosters.forget_partitions(lost)
 
     def _on_entries(self, message: bytes, reply: Reply | None) -> None:
         stored = _STORED.decode(message)

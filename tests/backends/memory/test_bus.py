@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from folkmoot.backends.memory.bus import MemoryBus
 from folkmoot.ports.bus import NoAnswer
@@ -72,3 +73,16 @@ def test_requests_of_any_patience_end_each_in_its_time() -> None:
         await bus.close()
 
     asyncio.run(run())
+
+
+def test_who_asks_again_in_the_step_of_a_time_out_is_heard_though_the_next_is_due_already() -> None:
+    # uvloop's timer for what is due now cannot say when it is. After an owner had died, whoever asked again was left
+    # without any answer: the client sent it once more 20 seconds later.
+    async def run() -> None:
+        bus = MemoryBus()
+        asked = [asyncio.create_task(bus.request("a", b"", timeout_s=0.0)) for _ in range(3)]
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(one.exception(), NoAnswer) for one in asked)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())

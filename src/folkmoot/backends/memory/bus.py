@@ -80,7 +80,8 @@ class MemoryBus:
         self._draining = False
         self._deadlines: list[tuple[float, int, str, asyncio.Future[bytes]]] = []
         self._order = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_s = 0.0
 
     def publish(self, subject: str, message: bytes) -> None:
         self._offer(subject, message, None)
@@ -161,10 +162,11 @@ class MemoryBus:
         if not self._deadlines:
             return
         first_s = self._deadlines[0][0]
-        if self._timer is None or self._timer.when() > first_s:
+        # Its time is kept here: what uvloop gives for one that is due already does not know it.
+        if self._timer is None or self._timer_s > first_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(first_s, self._expire, loop)
+            self._timer, self._timer_s = loop.call_at(first_s, self._expire, loop), first_s
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -44,7 +44,8 @@ class Answers:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
         self._deadlines: list[tuple[float, int]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_s = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -107,10 +108,11 @@ class Answers:
         if not self._deadlines:
             return
         first_s = self._deadlines[0][0]
-        if self._timer is None or self._timer.when() > first_s:
+        # Its time is kept here: what uvloop gives for one that is due already does not know it.
+        if self._timer is None or self._timer_s > first_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(first_s, self._expire)
+            self._timer, self._timer_s = self._loop.call_at(first_s, self._expire), first_s
 
     def _expire(self) -> None:
         self._timer = None
