@@ -14,9 +14,11 @@ START_NS = 100 * SECOND_NS
 class Room:
     """Two groups of three, and what they were told to send."""
 
-    def __init__(self, *, rate_per_s: float, muted: int = 0) -> None:
+    def __init__(self, *, rate_per_s: float, muted: int = 0, sends_max: int = 0) -> None:
         given = {"host": "h", "port": 1, "secret": "s", "sources": [], "groups": ["ga", "gb"], "members": 3}
-        job = msgspec.convert({**given, "traffic": "sends_to_last", "rate_per_s": rate_per_s}, Job)
+        job = msgspec.convert(
+            {**given, "traffic": "sends_to_last", "rate_per_s": rate_per_s, "sends_max": sends_max}, Job
+        )
         self.clients = [Client(n, n // 3, f"user-{n + 1}") for n in range(6)]
         self.sent: list[tuple[Client, bytes]] = []
         self.traffic = SendsToLast(job, self.clients, lambda client, data: self.sent.append((client, data)))
@@ -60,3 +62,11 @@ def test_who_does_not_read_is_not_waited_for_and_does_not_send() -> None:
     assert [client.user for client, _ in room.sent] == ["user-2", "user-5"]
     room.deliver(room.sent[0][1], room.clients[1:3], START_NS + 2)
     assert len(room.sent) == 3
+
+
+def test_it_is_over_after_so_many() -> None:
+    room = Room(rate_per_s=0.0, sends_max=2)
+    room.traffic.make_due(START_NS + 1)
+    room.deliver(room.sent[0][1], room.clients[:3], START_NS + 5)
+    assert len(room.sent) == 2
+    assert room.traffic.end_ns == START_NS + 5

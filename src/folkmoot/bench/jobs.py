@@ -22,7 +22,8 @@ class Job(msgspec.Struct, kw_only=True):
     loopback the waking is paid by whoever writes, which it would not be over a network.
 
     `sends_to_last` are messages of which it is told when the last member has each; at a rate of 0 the group's next is
-    sent then. `rest_lists` asks over HTTP for the users' chats and groups in turn.
+    sent then, and with `sends_max` all is over after so many. `rest_lists` asks over HTTP for the users' chats and
+    groups in turn.
 
     `narrow`: the first sockets of each group, so many, have little room for what is not read yet.
 
@@ -46,6 +47,7 @@ class Job(msgspec.Struct, kw_only=True):
     traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists", "storm", "joins"] = "none"
     rate_per_s: float = 0.0
     unanswered_max: int = 0
+    sends_max: int = 0
     text_bytes: int = 180
     page_entries: int = 50
     log_entries: int = 0

@@ -44,5 +44,7 @@ class SendsToLast(Sends):
     def _everyone_has(self, group: int, meant_ns: int, now_ns: int) -> None:
         if self._window_ns <= meant_ns < self.end_ns:
             self._last.append(now_ns - meant_ns)
-        if self._paced and now_ns < self.end_ns:
+        if self._paced and self.tally.sent >= self.job.sends_max > 0:
+            self.end_ns = now_ns
+        elif self._paced and now_ns < self.end_ns:
             self.send(group, now_ns)

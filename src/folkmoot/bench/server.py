@@ -29,7 +29,9 @@ counts are read without a key."""
 
 
 class Server(Child):
-    """Started at once; `wait_ready` before anything else."""
+    """Started at once; `wait_ready` before anything else. `under`: the words of a program that runs it, to watch it."""
+
+    ready_s_max = READY_S_MAX
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Server(Child):
         settings: Mapping[str, object] | None = None,
         options: Sequence[str] = (),
         port: int = 0,
+        under: Sequence[str] = (),
     ) -> None:
         self._data_dir = data_dir
         self._began_s = time.monotonic()
@@ -46,11 +49,12 @@ class Server(Child):
         self.host, self.port = "127.0.0.1", 0
         set_so = [f"--set={name}={value}" for name, value in self.settings.items()]
         command = python("folkmoot.cli", "serve", "--json", "--stop-with-stdin", "--port", str(port), "--data-dir")
-        super().__init__([*command, str(data_dir), *options, *set_so], cores=cores, log=data_dir / "server.log")
+        words = [*under, *command, str(data_dir), *options, *set_so]
+        super().__init__(words, cores=cores, log=data_dir / "server.log")
 
     def wait_ready(self) -> float:
         """Return once it takes sends: how long that took since it was started, in seconds. Raises ChildFailed."""
-        line = self.hear(READY_S_MAX)
+        line = self.hear(self.ready_s_max)
         seconds = time.monotonic() - self._began_s
         try:
             self.port = int(json.loads(line)["ready"].rpartition(":")[2])

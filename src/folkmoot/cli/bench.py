@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from folkmoot.cli.bench_compare import compare
+from folkmoot.cli.bench_count import count
 from folkmoot.cli.connect import NOT_DONE, WRONG_USE, fail
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Measure this machine: fan-out, idle connections, sends, history, a storm, a start.", no_args_is_help=True
 )
 app.command()(compare)
+app.command()(count)
 
 Sockets = Annotated[int | None, typer.Option(min=1, help="Connections, all in all.")]
 Members = Annotated[int | None, typer.Option(min=1, max=10_000, help="Members of a group, each on one connection.")]
