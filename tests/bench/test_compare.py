@@ -121,7 +121,7 @@ def test_one_that_cannot_be_started_has_no_result(tmp_path: Path) -> None:
     plan = Plan(scenario="idle", sockets=2, members=2, seconds=0.5)
     with Compare(contenders, tmp_path, lambda _: None) as comparing:
         (one,) = comparing.rounds(plan, ready)
-    assert "no-such-file.py" in one.saturated
+    assert "no-such-file.py" in one.refusals[0]
 
 
 def window(**what: Any) -> Window:

@@ -73,7 +73,7 @@ class Compare:
             if not one.saturated:
                 return found
             self._said(contender, f"saturated at {own.rate_per_s:g} messages a second: {one.saturated}")
-            if plan.scenario != "fanout" or halvings == HALVINGS_MAX:
+            if halvings == HALVINGS_MAX:
                 return found
             self._halvings[contender.name] = halvings + 1
 
@@ -87,8 +87,12 @@ class Compare:
             else:
                 self._sent(stage, contender, one)
         except (LoadFailed, ChildFailed) as error:
-            # A server that no longer reads, or that is gone, was offered too much.
-            one.saturated = str(error) or "it ended"
+            why = str(error) or "it ended"
+            if plan.scenario == "fanout":
+                # A server that no longer reads, or that is gone, was offered too much.
+                one.saturated = why
+            else:
+                one.refusals = [why]
         return one
 
     def _sent(self, stage: Stage, contender: Contender, one: Round) -> None:
@@ -100,7 +104,7 @@ class Compare:
                 rss_bytes = at.server.usage().rss_bytes
         one.figures = window.conditions() | {"server_rss_bytes": float(rss_bytes)}
         figures = fanned_out(window)
-        one.saturated = saturated_of(window, plan)
+        one.saturated = saturated_of(window, plan) if plan.scenario == "fanout" else ""
         one.refusals = [] if one.saturated else refusals_of(window)
         if not one.saturated and figures["deliveries_per_s"] < REACHED_SHARE_MIN * plan.rate_per_s * plan.members:
             one.refusals.append(

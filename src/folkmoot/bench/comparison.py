@@ -80,7 +80,7 @@ class Comparison(msgspec.Struct, kw_only=True):
 
     def figures(self, scenario: str, name: str) -> dict[str, Spread]:
         """Medians and spread over its turns that gave a result."""
-        good = [one for one in self._of(scenario, name) if one.good]
+        good = self._results(scenario, name)
         wanted = COLUMNS[scenario]
         return {
             figure: spread_of([one.figures[figure] for one in good if figure in one.figures])
@@ -88,24 +88,34 @@ class Comparison(msgspec.Struct, kw_only=True):
             if any(figure in one.figures for one in good)
         }
 
+    def turns(self, scenario: str, name: str) -> int:
+        """How many of its turns the figures are of."""
+        return len(self._results(scenario, name))
+
     def rate_per_s(self, scenario: str, name: str) -> float:
         """The rate that its results are of, in messages a second."""
-        return max((one.rate_per_s for one in self._of(scenario, name) if one.good), default=0.0)
+        return max((one.rate_per_s for one in self._results(scenario, name)), default=0.0)
 
     def saturated(self, scenario: str, name: str) -> list[str]:
         """What was too much for it, in words."""
         return [
-            f"{one.rate_per_s:g} messages a second: {one.saturated}" if one.rate_per_s else one.saturated
+            f"{one.rate_per_s:g} messages a second: {one.saturated}"
             for one in self._of(scenario, name)
             if one.saturated
         ]
 
     def ratio(self, scenario: str, name: str, figure: str) -> Spread | None:
         """Ours to this one's, turn by turn; none where a round has not both."""
-        ours = {one.number: one.figures[figure] for one in self._of(scenario, OURS) if one.good}
-        theirs = {one.number: one.figures[figure] for one in self._of(scenario, name) if one.good}
+        ours = {one.number: one.figures[figure] for one in self._results(scenario, OURS)}
+        theirs = {one.number: one.figures[figure] for one in self._results(scenario, name)}
         ratios = [ours[number] / theirs[number] for number in ours if theirs.get(number)]
         return spread_of(ratios) if ratios and name != OURS else None
+
+    def _results(self, scenario: str, name: str) -> list[Round]:
+        """Its turns with a result, those at the highest rate that it took."""
+        good = [one for one in self._of(scenario, name) if one.good]
+        most_per_s = max((one.rate_per_s for one in good), default=0.0)
+        return [one for one in good if one.rate_per_s == most_per_s]
 
     def _of(self, scenario: str, name: str) -> list[Round]:
         return [one for one in self.rounds if one.scenario == scenario and one.contender == name]
@@ -168,7 +178,7 @@ def _scenario_lines(comparison: Comparison, scenario: str) -> list[str]:
     lines = [f"{scenario}: {TITLES[scenario]}", f"  {'':<12}{'turns':>6}{'rate / s':>9}{head}{'ours to it':>22}"]
     for name in comparison.names(scenario):
         figures = comparison.figures(scenario, name)
-        turns = sum(one.good for one in comparison.rounds if (one.scenario, one.contender) == (scenario, name))
+        turns = comparison.turns(scenario, name)
         cells = "".join(f"{shown(figures[figure].median) if figure in figures else '-':>20}" for figure in columns)
         rate_per_s = comparison.rate_per_s(scenario, name)
         ratio = spread_text(comparison.ratio(scenario, name, columns[0]))
