@@ -20,6 +20,7 @@ from folkmoot.bench.groups import create_groups
 from folkmoot.bench.jobs import Begin, Job
 from folkmoot.bench.load import Load
 from folkmoot.bench.process import ChildFailed
+from folkmoot.bench.report import shown
 from folkmoot.bench.server import Server
 from folkmoot.gateway.lane import volley
 
@@ -77,7 +78,7 @@ def counted(folder: Path) -> Counts:
 def worse(now: Counts, baseline: Counts, *, margin: float) -> list[str]:
     """What costs more than `margin` (a share) above the baseline, in words."""
     return [
-        f"a {name} costs {getattr(now, name):.0f} rounds of the loop; the baseline is {getattr(baseline, name):.0f}"
+        f"a {name} costs {shown(getattr(now, name))} rounds of the loop; the baseline is {shown(getattr(baseline, name))}"
         for name in ("message", "delivery")
         if getattr(now, name) > getattr(baseline, name) * (1 + margin)
     ]

@@ -30,6 +30,7 @@ def count(
     from folkmoot.bench.load import LoadBroken
     from folkmoot.bench.process import ChildFailed
     from folkmoot.bench.release import FOLDER, Release, read, with_comparison, with_counts, write
+    from folkmoot.bench.report import shown
 
     file = release or FOLDER / f"{__version__}.json"
     try:
@@ -38,8 +39,8 @@ def count(
             now = counted(Path(folder))
         before = kept.like(now)
         for name in ("message", "delivery"):
-            beside = f", was {getattr(before, name):.1f}" if before else ""
-            typer.echo(f"a {name}: {getattr(now, name):.1f} rounds of the loop{beside}")
+            beside = f", was {shown(getattr(before, name))}" if before else ""
+            typer.echo(f"a {name}: {shown(getattr(now, name))} rounds of the loop{beside}")
         if renew:
             kept = with_counts(kept, now)
             if comparison is not None:
