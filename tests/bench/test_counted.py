@@ -14,7 +14,7 @@ def test_what_costs_more_than_the_margin_is_named() -> None:
     assert worse(COUNTS, COUNTS, margin=0.0) == []
     now = msgspec.structs.replace(COUNTS, message=1_190.0, delivery=12.1)
     (said,) = worse(now, COUNTS, margin=0.2)
-    assert said == "a delivery costs 12.1 rounds of the loop; the baseline is 10"
+    assert said == "a delivery costs 12.1 rounds of the loop; it was 10"
 
 
 @pytest.mark.parametrize(
