@@ -7,6 +7,10 @@ from folkmoot.bench.figures import spread_of
 from folkmoot.bench.plan import DEFAULTS, SCENARIOS, Plan, targets_of
 
 
+def test_several_workers_are_held_to_no_target_of_one() -> None:
+    assert targets_of(Plan(scenario="fanout", workers=2), {"ratio_to_floor": spread_of([0.1])}) == []
+
+
 def test_every_scenario_has_sizes() -> None:
     assert set(DEFAULTS) == set(SCENARIOS)
     for scenario, sizes in DEFAULTS.items():
