@@ -1,8 +1,12 @@
 """The measured server is the real one, and its counts are read as they are exposed."""
 
+import socket
 from pathlib import Path
 
-from folkmoot.bench.server import Server, counts_of
+import pytest
+
+from folkmoot.bench.process import ChildFailed
+from folkmoot.bench.server import Server, counts_at, counts_of
 
 
 def test_it_is_ready_and_says_what_it_counts(tmp_path: Path) -> None:
@@ -16,6 +20,13 @@ def test_it_is_ready_and_says_what_it_counts(tmp_path: Path) -> None:
         assert server.settings["ping_interval_s"] == 30
     finally:
         server.stop()
+
+
+def test_a_server_that_does_not_answer_has_failed() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(ChildFailed, match="could not be read"):
+            counts_at("127.0.0.1", silent.getsockname()[1])
 
 
 def test_samples_with_labels_are_left_out() -> None:

@@ -72,11 +72,13 @@ class Server(Child):
 
 
 def counts_at(host: str, port: int) -> dict[str, float]:
-    """What `/metrics` there says: by name, those without labels."""
+    """What `/metrics` there says: by name, those without labels. Raises ChildFailed where it does not answer."""
     connection = http.client.HTTPConnection(host, port, timeout=ANSWER_S_MAX)
     try:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        raise ChildFailed(f"what the server counted could not be read: {error}") from error
     finally:
         connection.close()
     return counts_of(text)
