@@ -130,7 +130,7 @@ def test_what_was_asked_before_closing_is_answered(tmp_path: Path) -> None:
         authors = [Author(store, f"make{n}") for n in range(50)]
         await asyncio.gather(*(author.make() for author in authors))
         writes = [author.write(author.a_send("x", body={"text": "x"})) for author in authors]
-        asked = [asyncio.create_task(store.append(write)) for write in writes]
+        asked = [asyncio.ensure_future(store.append(write)) for write in writes]
         reads = [asyncio.create_task(store.state(author.group)) for author in authors]
         await asyncio.sleep(0)
         await store.close()

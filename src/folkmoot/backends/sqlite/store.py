@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -59,7 +59,7 @@ class Writes(Protocol):
     @property
     def waiting(self) -> int: ...
 
-    async def write(self, work: Work) -> Any: ...
+    def write(self, work: Work) -> Awaitable[Any]: ...
 
     async def close(self) -> None: ...
 
@@ -185,9 +185,8 @@ class SqliteStore:
 
         return await self._read_short(read)
 
-    async def append(self, write: Write) -> Head:
-        head: Head = await self._writer.write(write)
-        return head
+    def append(self, write: Write) -> Awaitable[Head]:
+        return self._writer.write(write)
 
     async def outcomes(self, group: GroupId, keys: Iterable[SendKey]) -> dict[SendKey, Outcome]:
         wanted = list(keys)

@@ -61,25 +61,35 @@ class Writer:
         """Begin to write: the file is this thread's from now on."""
         self._thread.start()
 
-    async def write(self, work: Work) -> Any:
-        """The head after a Write, None after anything else. Raises as the port says."""
+    def write(self, work: Work) -> asyncio.Future[Any]:
+        """What becomes the head after a Write, None after anything else. Raises as the port says.
+
+        A future and no coroutine: an append needs no task, and no turn of the loop to begin.
+        """
         job = Job(work, self._loop.create_future())
         with self._lock:
-            if self._closing.is_set() or self.away:
-                raise StoreAway("the store is closed" if self._closing.is_set() else "the store is being opened")
-            if len(self._jobs) >= JOBS_WAITING_MAX:
-                raise StoreAway(f"{JOBS_WAITING_MAX} writes are waiting")
+            turned_away = self._why_away()
+            if turned_away is not None:
+                job.answer.set_exception(StoreAway(turned_away))
+                return job.answer
             self._jobs.append(job)
             ring, self._is_rung = not self._is_rung, True
         if ring:
             self._bell.put(None)
-        return await job.answer
+        return job.answer
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
         self._closing.set()
         self._bell.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def _why_away(self) -> str | None:
+        if self._closing.is_set():
+            return "the store is closed"
+        if self.away:
+            return "the store is being opened"
+        return f"{JOBS_WAITING_MAX} writes are waiting" if len(self._jobs) >= JOBS_WAITING_MAX else None
 
     def _run(self) -> None:
         try:
