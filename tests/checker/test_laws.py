@@ -120,3 +120,26 @@ def test_an_outbox_set_back_asks_again_for_what_an_id_meant_then() -> None:
 
     assert refused(conflict)
     assert not refused(back, conflict)
+
+
+def test_an_id_refused_under_a_join_that_was_over_may_be_used_under_a_later_one_but_not_stand_by_itself() -> None:
+    run = run_plan(small_plan())
+    asked = next(h for h in run.happenings if isinstance(h, Asked) and h.send_id == "s2")
+    over = Told(
+        at_ms=asked.at_ms,
+        who=asked.who,
+        user=asked.user,
+        group=asked.group,
+        send_id=asked.send_id,
+        seq=None,
+        code="membership_over",
+        definite=True,
+    )
+    at = run.happenings.index(asked)
+
+    def refused(*earlier: Asked | Told) -> bool:
+        changed = msgspec.structs.replace(run, happenings=[*run.happenings[:at], *earlier, *run.happenings[at:]])
+        return "refused" in {violation.law for violation in judge_run(changed)}
+
+    assert refused(over)
+    assert not refused(asked, over)

@@ -34,7 +34,7 @@ from folkmoot.protocol.codec import entry_event
 from folkmoot.router import batch, decide
 from folkmoot.router import service as router
 from folkmoot.testing.simulation import run_plan
-from folkmoot.testing.world_store import WorldStore
+from folkmoot.testing.world_store import Database, WorldStore
 
 SEEDS_MAX: Final = 150
 """A bug that is not found in so many runs of its workload is a hole in the workload."""
@@ -148,6 +148,53 @@ def _(patch: Patch) -> None:
 @planted("the head is not compared at all", "hot_group")
 def _(patch: Patch) -> None:
     _store_that_checks(patch, head="")
+
+
+@planted("the head is compared first and written later", "hot_group")
+def _(patch: Patch) -> None:
+    append = WorldStore.append
+
+    async def looked_before(self: WorldStore, write: Write) -> Head:
+        head = await self.head(write.group)
+        if head is not None and (head.epoch, head.writes) != (write.expected.epoch, write.expected.writes):
+            raise Conflict(write.group)
+        return await append(self, write)
+
+    patch.setattr(WorldStore, "append", looked_before)
+    _store_that_checks(patch, head="")
+
+
+@planted("a write is conditional on the number of the head alone", "hot_group")
+def _(patch: Patch) -> None:
+    _store_that_checks(patch, keys=False, head="seq")
+
+
+@planted("a refusal does not raise writes", "hot_group")
+def _(patch: Patch) -> None:
+    _store_that_checks(patch, keys=False)
+    apply = MemoryStore._apply
+
+    def as_before(self: Any, write: Write) -> Head:
+        head = apply(self, write)
+        if write.entries or not write.refusals:
+            return head
+        same = msgspec.structs.replace(head, writes=write.expected.writes)
+        held = self._groups[write.group]
+        held.state = msgspec.structs.replace(held.state, head=same)
+        return same
+
+    patch.setattr(MemoryStore, "_apply", as_before)
+
+
+@planted("a definite answer is given from a stale state", "membership")
+def _(patch: Patch) -> None:
+    right = decide._standing
+
+    def at_once(state: Any, send: Any) -> Any:
+        given = right(state, send)
+        return decide.Refuse("membership_over", stored=False) if isinstance(given, decide.LoadNewer) else given
+
+    patch.setattr(decide, "_standing", at_once)
 
 
 @planted("a duplicate is answered with a new seq", "sends")
@@ -361,6 +408,12 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     patch.setattr(follow, "judge", lambda position, hash_at: Standing.AHEAD if hash_at is None else Standing.HOLDS)
     patch.setattr(follow, "MARK_BYTES", 0)
+
+
+@planted("a store is restored without a new epoch", "epochs")
+def _(patch: Patch) -> None:
+    restore = Database.restore
+    patch.setattr(Database, "restore", lambda self, backup, *, raised: restore(self, backup, raised=False))
 
 
 @planted("a projection's writer is killed and nobody finishes it", "membership")

@@ -24,9 +24,9 @@ def test_the_same_plan_gives_the_same_run_and_another_seed_another() -> None:
 def test_errors_that_are_logged_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     boot = World.boot
 
-    def boot_badly(self: World) -> None:
+    async def boot_badly(self: World) -> None:
         logging.getLogger("folkmoot.router.service").error("something is wrong")
-        boot(self)
+        await boot(self)
 
     monkeypatch.setattr(World, "boot", boot_badly)
     plan: Plan = small_plan(says=1)

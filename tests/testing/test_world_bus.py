@@ -16,8 +16,8 @@ class Pair:
     def __init__(self) -> None:
         self.loop = VirtualLoop(1)
         self.weather = Weather(1)
-        self.owners = {"listener"}
-        self.network = Network(self.loop, self.weather, lambda name, word, partition: name in self.owners)
+        self.unheard: set[str] = set()
+        self.network = Network(self.loop, self.weather, lambda process, source: source not in self.unheard)
         self.speaker = WorldBus(self.network, self.loop.process("speaker"))
         self.listener = WorldBus(self.network, self.loop.process("listener"))
         self.heard: list[bytes] = []
@@ -68,10 +68,22 @@ def test_what_it_reorders_overtakes() -> None:
     assert heard != [b"%d" % number for number in range(50)]
 
 
-def test_who_does_not_believe_to_own_a_partition_does_not_hear_it() -> None:
+def test_whose_heartbeats_are_not_heard_is_heard_all_the_same() -> None:
     pair = Pair()
-    pair.owners.clear()
-    assert pair.say(5) == []
+    pair.unheard.add("speaker")
+    beats: list[bytes] = []
+    pair.listener.subscribe("alive.router", lambda message, reply: beats.append(message))
+
+    async def main() -> None:
+        pair.speaker.publish("alive.router", b"beat")
+        pair.speaker.publish("entries.7", b"entry")
+        await asyncio.sleep(1)
+        pair.unheard.clear()
+        pair.speaker.publish("alive.router", b"another")
+        await asyncio.sleep(1)
+
+    pair.loop.run(main())
+    assert (pair.heard, beats) == ([b"entry"], [b"another"])
 
 
 def test_a_cut_loses_all_and_its_end_is_told() -> None:

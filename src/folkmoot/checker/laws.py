@@ -148,9 +148,14 @@ def _of_answers(run: Run, stage: Stage) -> Iterator[Violation]:
 
 
 def _asked_anew(told: Told, stage: Stage) -> bool:
-    """Refused by the client alone, who had never transmitted it; asked for again it is another matter."""
-    again = stage.asked[(told.group, told.user, told.send_id)] > 1 or told.who in stage.rolled_back
-    return told.code in OF_THE_CLIENT and again
+    """Refused by the client alone, who had never transmitted it, or under a join that was over: neither is kept.
+
+    Asked for again, by its client or under a later join, it is another matter.
+    """
+    again = stage.asked[(told.group, told.user, told.send_id)] > 1
+    if told.code == "membership_over":
+        return again
+    return told.code in OF_THE_CLIENT and (again or told.who in stage.rolled_back)
 
 
 def _of_order(run: Run, stage: Stage) -> Iterator[Violation]:

@@ -7,7 +7,8 @@ from folkmoot.backends.memory.disk import Disk
 from folkmoot.testing.happenings import Faulted, Noted
 from folkmoot.testing.machine import ClientDisk
 from folkmoot.testing.plan import Fault
-from folkmoot.testing.world import GATEWAY, ROUTER, World
+from folkmoot.testing.world import World
+from folkmoot.testing.world_node import GATEWAY, ROUTER
 
 BUS_RATES: Final = ("lose", "lose entries", "double", "delay", "reorder")
 STORE_RATES: Final = ("refuse", "slow", "write lost", "write late", "write unheard", "time out reading")
@@ -32,7 +33,7 @@ MEANING: Final[dict[str, str]] = {
     "store full": "the store has no room",
     "kill": "a server process is killed in the middle of something, and started again",
     "pause": "a process stands still for seconds, and goes on as if nothing had been",
-    "believe gone": "a process believes another of its role to be gone, and serves its partitions",
+    "believe gone": "a process hears no heartbeats of another of its role, and serves its partitions too",
     "clock jump": "a wall clock is set forward or back",
     "clock drift": "a clock goes at another pace",
     "restore": "the store is set back to an earlier state, under a raised epoch or none",
@@ -74,7 +75,7 @@ class Trouble:
                 self.end_clock_jump(fault)
 
     def _at(self, at_s: float, do: Callable[[], None]) -> None:
-        self._world.loop.call_at(at_s, do, context=self._world.loop.main.context)
+        self._world.loop.call_later(at_s, do, context=self._world.loop.main.context)
 
     def _begun(self, fault: Fault, begin: "Begin") -> Callable[[], None]:
         def do() -> None:
@@ -176,14 +177,12 @@ class Trouble:
     def believe_gone(self, fault: Fault) -> None:
         gone = self._world.believed_gone.setdefault(fault.target, {})
         gone[fault.other] = gone.get(fault.other, 0) + 1
-        self._world.take_over(fault.target)
 
     def end_believe_gone(self, fault: Fault) -> None:
         gone = self._world.believed_gone.get(fault.target, {})
         gone[fault.other] = gone.get(fault.other, 1) - 1
         if not gone[fault.other]:
             del gone[fault.other]
-        self._world.take_over(fault.target)
 
     def clock_jump(self, fault: Fault) -> None:
         node = self._world.nodes[fault.target]

@@ -51,7 +51,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A run. All that is not here is drawn from `seed`: delays, jitter, the order of processes.
 
-    `heal_s_max`: once all faults are over, everybody has to have everything within so long.
+    `heal_s_max`: once all faults are over, everybody has to have everything within so long. `all_own_all`: every router
+    and delivery serves every partition; else they are dealt among those who live, by each one's own view of that.
     """
 
     workload: str

@@ -92,9 +92,9 @@ class _Conductor:
 
     async def _conduct(self) -> None:
         world, loop, plan = self._world, self._world.loop, self._world.plan
-        world.boot()
+        await world.boot()
         for step in plan.steps:
-            loop.call_at(step.at_s, world.machines[step.who].do, step)
+            loop.call_later(step.at_s, world.machines[step.who].do, step)
         self._trouble.schedule()
         await asyncio.sleep(plan.lasts_s)
         self._trouble.over()

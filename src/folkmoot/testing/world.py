@@ -1,7 +1,6 @@
 """A whole cluster in one process from one seed: the production roles and SDK on simulated time, network, store, bus."""
 
 import asyncio
-import zlib
 
 import msgspec
 
@@ -9,12 +8,10 @@ from folkmoot.backends.memory.accounts import MemoryAccounts
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.client.errors import NotConnected
 from folkmoot.client.link import Link, LinkEnd
-from folkmoot.delivery.service import Delivery, DeliverySettings
 from folkmoot.gateway.access import Access
 from folkmoot.gateway.identity import Key, Verifier, mint
-from folkmoot.gateway.service import Gateway, GatewaySettings
+from folkmoot.gateway.service import Gateway
 from folkmoot.gateway.standings import Standings
-from folkmoot.gateway.wheel import Wheel
 from folkmoot.model.entry import Entry
 from folkmoot.model.group import GroupState
 from folkmoot.model.ids import GroupId, SendId, UserId, group_id
@@ -23,7 +20,7 @@ from folkmoot.model.position import parse_position
 from folkmoot.ports.store import Write
 from folkmoot.ports.subjects import Push
 from folkmoot.ports.subjects import Stored as StoredMessage
-from folkmoot.router.service import Router, RouterSettings
+from folkmoot.router.service import Router
 from folkmoot.testing.happenings import Happening, Noted, Pushed, Refused, Stored
 from folkmoot.testing.machine import Machine
 from folkmoot.testing.plan import Person, Plan, Step
@@ -31,38 +28,16 @@ from folkmoot.testing.virtual_loop import Process, VirtualLoop
 from folkmoot.testing.weather import Weather
 from folkmoot.testing.wire_tap import WireTap
 from folkmoot.testing.world_bus import Network, WorldBus
-from folkmoot.testing.world_clock import WorldChance, WorldClock
+from folkmoot.testing.world_clock import WorldClock
 from folkmoot.testing.world_link import Wire
+from folkmoot.testing.world_node import DELIVERY, GATEWAY, ROUTER, Node
 from folkmoot.testing.world_store import Database, WorldStore
 
 SECRET = b"only for simulated worlds, and long enough"
 BUCKET_SIZE = 8
-PING_S = 5.0
 EXCUSED_S = 3.0
-ROUTER, DELIVERY, GATEWAY = "router", "delivery", "gateway"
-
-
-class Node:
-    """One role's process, by name; each life of it is new, but for the name."""
-
-    def __init__(self, role: str, name: str) -> None:
-        self.role = role
-        self.name = name
-        self.lives = 0
-        self.excused_ms = 0
-        self.excuses = 0
-        self.process: Process | None = None
-        self.clock: WorldClock | None = None
-        self.service: Router | Delivery | Gateway | None = None
-
-    @property
-    def is_up(self) -> bool:
-        return self.process is not None
-
-    def wall_ms(self) -> int:
-        """By its own clock, but for the time since it last stood still: it may be behind with everything."""
-        assert self.clock is not None
-        return self.clock.wall_ms() - self.excused_ms
+SETTLED_S = 1.0
+"""By then each has heard the others' heartbeats, and serves its part."""
 
 
 class GroupEnd(msgspec.Struct, frozen=True):
@@ -83,7 +58,7 @@ class World:
         self.weather = Weather(plan.seed)
         self.database = Database(self.loop, self.weather, bucket_size=BUCKET_SIZE)
         self.database.on_write = self._on_write
-        self.network = Network(self.loop, self.weather, self._owns)
+        self.network = Network(self.loop, self.weather, self._hears)
         self.network.on_publish = self._on_publish
         self.happenings: list[Happening] = []
         self.strangeness: list[str] = []
@@ -98,7 +73,7 @@ class World:
         # To whom which entries were sent, in whatever way: by (user, group), seq and position.
         self.all_given: dict[tuple[UserId, GroupId], dict[tuple[int, str], None]] = {}
         self._expires: dict[str, int] = {}
-        # By process: whom of its own role it believes to be gone.
+        # By process: whom of its own role it believes to be gone, since it hears no heartbeats of it.
         self.believed_gone: dict[str, dict[str, int]] = {}
         # Users and keys are not what is on trial here: these accounts are always there.
         self._accounts = MemoryAccounts(Disk())
@@ -146,7 +121,7 @@ class World:
     async def connect(self, machine: Machine, end: LinkEnd) -> Link:
         """Through any gateway, as a balancer in front of them would do it. Raises NotConnected."""
         assert machine.process is not None
-        gateways = [node for node in self.nodes.values() if node.role == GATEWAY and node.is_up]
+        gateways = [node for node in self.nodes.values() if node.role == GATEWAY and node.is_open]
         await asyncio.sleep(self.weather.latency_s())
         if not gateways:
             raise NotConnected("no gateway")
@@ -163,26 +138,28 @@ class World:
 
     # Processes.
 
-    def boot(self) -> None:
-        """Start everything."""
+    async def boot(self) -> None:
+        """Start everything: the servers, and the clients once these know of one another."""
         for node in self.nodes.values():
             self.start(node)
+        if not self.plan.all_own_all:
+            await asyncio.sleep(SETTLED_S)
         for machine in self.machines.values():
             self.start_machine(machine)
 
     def start(self, node: Node) -> None:
         """A new life of a process: it has what is durable, and nothing else."""
-        node.lives += 1
-        process = node.process = self.loop.process(node.name)
-        node.clock = WorldClock(self.loop)
-        node.service = process.context.copy().run(self._build, node, process, node.clock)
-        process.spawn(node.service.start())
+        process, clock = self.loop.process(node.name), WorldClock(self.loop)
+        store, bus = WorldStore(self.database, process), WorldBus(self.network, process)
+        access = Access(self._verifier, Standings(self._accounts, clock), clock)
+        process.context.copy().run(node.live, self.plan, process, clock, store, bus, access)
         self.record(Noted(at_ms=self.now_ms(), who=node.name, what="started"))
 
     def kill(self, node: Node) -> None:
         if node.process is None:
             return
-        process, node.process, node.service = node.process, None, None
+        process = node.process
+        node.die()
         process.kill()
         self.network.drop_process(process)
         for wire in self.wires:
@@ -212,12 +189,6 @@ class World:
         node = self.nodes.get(name)
         return node.process if node is not None else self.machines[name].process
 
-    def take_over(self, name: str) -> None:
-        """A process whose view of the others has changed believes to own other partitions now."""
-        node = self.nodes[name]
-        if node.role == DELIVERY:
-            self.network.gap(name)
-
     def heal(self) -> None:
         """All faults are over: what was killed is started, what was paused goes on, all that was cut is joined."""
         cut_off = self.weather.without_bus()
@@ -225,7 +196,6 @@ class World:
         # Whoever could not reach the bus is told that it may have missed something.
         for name in list(self.nodes) if "" in cut_off else cut_off:
             self.network.gap(name)
-        changed = list(self.believed_gone)
         self.believed_gone.clear()
         for node in self.nodes.values():
             if node.process is not None:
@@ -245,8 +215,6 @@ class World:
         for wire in self.wires:
             wire.read(on=True)
             wire.flow_again()
-        for name in changed:
-            self.take_over(name)
 
     def pause(self, name: str) -> None:
         process = self.process_of(name)
@@ -255,13 +223,14 @@ class World:
             self.record(Noted(at_ms=self.now_ms(), who=name, what="paused"))
 
     def resume(self, name: str) -> None:
-        """It goes on; by its own clock it finds that it was away, and takes its bus for one that was cut."""
+        """It goes on, and finds by its heartbeats that it was away; without any, as if its bus had been cut."""
         process = self.process_of(name)
         if process is not None and process.paused:
             process.resume()
             node = self.nodes.get(name)
             if node is not None:
-                self.network.gap(name)
+                if self.plan.all_own_all:
+                    self.network.gap(name)
                 self.excuse(node)
             self.record(Noted(at_ms=self.now_ms(), who=name, what="resumed"))
 
@@ -323,39 +292,9 @@ class World:
 
     # Inside.
 
-    def _build(self, node: Node, process: Process, clock: WorldClock) -> Router | Delivery | Gateway:
-        plan = self.plan
-        store, bus = WorldStore(self.database, process), WorldBus(self.network, process)
-        chance = WorldChance(self.seed, f"{node.name}/{node.lives}")
-        if node.role == ROUTER:
-            return Router(store, bus, clock, chance, RouterSettings(batch_entries_max=4, audit_interval_s=30.0))
-        if node.role == DELIVERY:
-            settings = DeliverySettings(
-                sweep_interval_s=plan.announce_interval_s, edge_silent_s_max=3 * plan.announce_interval_s
-            )
-            return Delivery(store, bus, clock, chance, settings)
-        return Gateway(
-            store,
-            bus,
-            clock,
-            chance,
-            Access(self._verifier, Standings(self._accounts, clock), clock),
-            Wheel(clock, ping_interval_s=PING_S),
-            GatewaySettings(
-                ping_interval_s=PING_S,
-                announce_interval_s=plan.announce_interval_s,
-                sweep_interval_s=plan.sweep_interval_s,
-            ),
-        )
-
-    def _owns(self, process: str, word: str, partition: int) -> bool:
-        if self.plan.all_own_all:
-            return True
-        role = self.nodes[process].role
-        gone = self.believed_gone.get(process, {})
-        alive = [name for name, node in self.nodes.items() if node.role == role and name not in gone]
-        # Rendezvous: of those it believes to be alive the one that the partition ranks highest.
-        return max(alive, key=lambda name: zlib.crc32(f"{partition}/{name}".encode())) == process if alive else False
+    def _hears(self, process: str, source: str) -> bool:
+        """Whether a heartbeat of `source` gets to the process."""
+        return source not in self.believed_gone.get(process, {})
 
     def _made_by(self, step: Step) -> GroupId:
         person = next(p for p in self.plan.people if p.machine == step.who)

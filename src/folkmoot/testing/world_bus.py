@@ -14,9 +14,6 @@ _log = logging.getLogger(__name__)
 _STORED: Final = b"\xa7entries"
 """How a message begins that carries entries, after the byte that counts its fields."""
 
-OWNED: Final = frozenset({"submit", "entries", "heads", "announce", "online", "hints", "pointers"})
-"""Subjects whose last word is a partition: only who believes to own it hears them."""
-
 
 class WorldSubscription:
     """One handler of one process."""
@@ -36,13 +33,13 @@ class WorldSubscription:
 
 
 class Network:
-    """All subscriptions of all processes. `owns(process, role word, partition)` says who hears what is partitioned."""
+    """All subscriptions of all processes. `hears(process, source)`: whether a heartbeat gets from one to another."""
 
-    def __init__(self, loop: VirtualLoop, weather: Weather, owns: Callable[[str, str, int], bool]) -> None:
+    def __init__(self, loop: VirtualLoop, weather: Weather, hears: Callable[[str, str], bool]) -> None:
         self.loop = loop
         self.weather = weather
         self.on_publish: Callable[[str, str, bytes], None] | None = None
-        self._owns = owns
+        self._hears = hears
         self._exact: dict[str, list[WorldSubscription]] = {}
         self._wild: dict[str, list[WorldSubscription]] = {}
 
@@ -73,9 +70,9 @@ class Network:
         """Put a message on its way to everyone who hears the subject."""
         if self.on_publish is not None:
             self.on_publish(source.name, subject, message)
-        word, _, last = subject.rpartition(".")
+        word = subject.rpartition(".")[0]
         for one in (*self._exact.get(subject, ()), *self._wild.get(word, ())):
-            if word in OWNED and not self._owns(one.bus.process.name, word, int(last)):
+            if word == "alive" and not self._hears(one.bus.process.name, source.name):
                 continue
             self._carry(source, one, subject, message, reply)
 

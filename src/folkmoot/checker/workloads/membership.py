@@ -45,6 +45,12 @@ def plan_of(seed: int) -> Plan:
             # Away while removed and added again: what was between is not for them.
             at_s = round(max(0.05, step.at_s - draw.uniform(0.1, 1.5)), 3)
             faults.append(Fault(at_s=at_s, kind="crash", target=f"{step.users[0]}/phone", lasts_s=2.0, steps=1))
+        elif step.what == "remove" and draw.random() < 0.4:
+            # Back from a while away just before it: removed in the middle of catching up.
+            away_s = draw.uniform(1.0, 3.0)
+            at_s, back_s = round(max(0.05, step.at_s - away_s), 3), round(step.at_s - draw.uniform(0.0, 0.06), 3)
+            target = f"{step.users[0]}/phone"
+            faults.append(Fault(at_s=at_s, kind="crash", target=target, lasts_s=round(back_s - at_s, 3), steps=1))
     return Plan(
         workload="membership",
         seed=seed,
