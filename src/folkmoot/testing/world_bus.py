@@ -18,6 +18,8 @@ _STORED: Final = b"\xa7entries"
 class WorldSubscription:
     """One handler of one process."""
 
+    __slots__ = ("bus", "cancelled", "handler", "last_s", "on_gap", "subject")
+
     def __init__(self, bus: "WorldBus", subject: str, handler: Handler, on_gap: Callable[[], None] | None) -> None:
         self.bus = bus
         self.subject = subject
@@ -25,7 +27,7 @@ class WorldSubscription:
         self.on_gap = on_gap
         self.cancelled = False
         # When the last message of each publisher and subject arrives: none overtakes another unless the weather says.
-        self.last_s: dict[tuple[str, str], float] = {}
+        self.last_s: dict[tuple[str, str], float] | None = None
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -102,7 +104,11 @@ class Network:
                 continue
             key = (source.name, subject)
             if not self.weather.strikes("reorder"):
-                at_s = one.last_s[key] = max(at_s, one.last_s.get(key, 0.0))
+                last_s = one.last_s
+                if last_s is None:
+                    # Most subscriptions to a partition never hear anything.
+                    last_s = one.last_s = {}
+                at_s = last_s[key] = max(at_s, last_s.get(key, 0.0))
             self.loop.call_at(at_s, self._arrive, one, message, reply, context=target.context)
 
     def _arrive(self, one: WorldSubscription, message: bytes, reply: Callable[[Process, bytes], None] | None) -> None:

@@ -49,5 +49,5 @@ def plan_of(seed: int) -> Plan:
         faults=sorted(faults, key=lambda fault: fault.at_s),
         lasts_s=lasts_s,
         heal_s_max=HEAL_S_MAX,
-        all_own_all=draw.random() < 0.5,
+        all_own_all=draw.random() < 0.7,
     )

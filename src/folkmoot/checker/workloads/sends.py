@@ -63,7 +63,7 @@ def plan_of(seed: int) -> Plan:
         deliveries=deliveries,
         lasts_s=lasts_s,
         heal_s_max=heal_s_max,
-        all_own_all=draw.random() < (0.8 if kinds is OWNERS else 0.5),
+        all_own_all=draw.random() < (0.9 if kinds is OWNERS else 0.7),
     )
 
 
