@@ -31,7 +31,7 @@ from folkmoot.ports.store import Conflict, Write
 from folkmoot.ports.subjects import Stored
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.codec import entry_event
-from folkmoot.router import batch, decide
+from folkmoot.router import batch, decide, joiners
 from folkmoot.router import service as router
 from folkmoot.testing.simulation import run_plan
 from folkmoot.testing.world_store import Database, WorldStore
@@ -289,6 +289,8 @@ def _(patch: Patch) -> None:
 @planted("the hint to a member added while online is lost", "membership")
 def _(patch: Patch) -> None:
     patch.setattr(delivery, "newcomers", lambda entry: [])
+    # Nor by the router, which says it again for some seconds.
+    patch.setattr(joiners.Joiners, "since", lambda self, oldest_s: [])
 
 
 @planted("a gap is not repaired", "sends")
