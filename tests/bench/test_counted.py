@@ -7,14 +7,14 @@ import pytest
 
 from folkmoot.bench.counted import Counts, NoValgrind, counted, total_of, worse
 
-COUNTS = Counts(message=1_000.0, delivery=10.0, writes="c", python="3.11", loop_instructions=500.0)
+COUNTS = Counts(to_few=90.0, to_many=100.0, writes="c", python="3.11", loop_instructions=500.0)
 
 
 def test_what_costs_more_than_the_margin_is_named() -> None:
     assert worse(COUNTS, COUNTS, margin=0.0) == []
-    now = msgspec.structs.replace(COUNTS, message=1_190.0, delivery=12.1)
+    now = msgspec.structs.replace(COUNTS, to_few=107.0, to_many=121.0)
     (said,) = worse(now, COUNTS, margin=0.2)
-    assert said == "a delivery costs 12.1 rounds of the loop; it was 10"
+    assert said == "a message to 130 costs 121.0 rounds of the loop; it was 100.0"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import msgspec
 from folkmoot.bench.counted import Counts
 from folkmoot.bench.release import FOLDER, Release, read, with_counts, write
 
-COUNTS = Counts(message=1_000.0, delivery=10.0, writes="c", python="3.11", loop_instructions=500.0)
+COUNTS = Counts(to_few=90.0, to_many=100.0, writes="c", python="3.11", loop_instructions=500.0)
 
 
 def test_it_is_read_back(tmp_path: Path) -> None:
@@ -19,8 +19,8 @@ def test_it_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_new_count_takes_the_place_of_one_counted_alike() -> None:
-    otherwise = msgspec.structs.replace(COUNTS, writes="python", delivery=20.0)
-    now = msgspec.structs.replace(COUNTS, delivery=9.0)
+    otherwise = msgspec.structs.replace(COUNTS, writes="python", to_many=200.0)
+    now = msgspec.structs.replace(COUNTS, to_many=99.0)
     release = with_counts(with_counts(with_counts(Release(version="1"), COUNTS), otherwise), now)
     assert release.counts == [now, otherwise]
     assert release.like(COUNTS) == now

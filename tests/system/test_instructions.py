@@ -1,8 +1,8 @@
-"""A message and a delivery cost no more instructions than at the last release: counted, so no clock decides.
+"""A message to few and to many costs no more instructions than at the last release: counted, so no clock decides.
 
-The margin is wide, since the count of a message moves by some per cent with what its transaction and the timers beside
-it happen to do, and with the versions of what is built in C; a lookup, a copy or a task more for each member moves a
-delivery by far more. After a change that is meant, or that made it cheaper: `folkmoot bench count --renew`.
+The margin is wide, since a count was seen to move by a fifth with what timers and collections happen to do beside it:
+it catches a task or several calls of Python more for each member, not a few per cent. After a change that is meant, or
+that made it cheaper: `folkmoot bench count --renew`.
 """
 
 import os
@@ -14,11 +14,11 @@ from folkmoot import __version__
 from folkmoot.bench.counted import NoValgrind, counted, worse
 from folkmoot.bench.release import FOLDER, read
 
-MARGIN = 0.25
+MARGIN = 0.5
 
 
 @pytest.mark.timeout(600)
-def test_a_message_and_a_delivery_cost_no_more_than_before(tmp_path: Path) -> None:
+def test_a_message_costs_no_more_than_before(tmp_path: Path) -> None:
     release = read(Path(__file__).parents[2] / FOLDER / f"{__version__}.json")
     assert release is not None, "folkmoot bench count --renew"
     try:

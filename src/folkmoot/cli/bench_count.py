@@ -1,4 +1,4 @@
-"""`folkmoot bench count`: what a message and a delivery cost in instructions, beside what the last release cost."""
+"""`folkmoot bench count`: what a message costs in instructions, beside what the last release cost."""
 
 import tempfile
 from pathlib import Path
@@ -25,7 +25,7 @@ def count(
 
     from folkmoot import __version__
     from folkmoot.bench.comparison import Comparison
-    from folkmoot.bench.counted import NoValgrind, counted
+    from folkmoot.bench.counted import NAMES, NoValgrind, counted
     from folkmoot.bench.groups import GroupsRefused
     from folkmoot.bench.load import LoadBroken
     from folkmoot.bench.process import ChildFailed
@@ -38,9 +38,9 @@ def count(
         with tempfile.TemporaryDirectory(prefix="folkmoot-count-") as folder:
             now = counted(Path(folder))
         before = kept.like(now)
-        for name in ("message", "delivery"):
+        for name, what in NAMES.items():
             beside = f", was {shown(getattr(before, name))}" if before else ""
-            typer.echo(f"a {name}: {shown(getattr(now, name))} rounds of the loop{beside}")
+            typer.echo(f"{what}: {shown(getattr(now, name))} rounds of the loop{beside}")
         if renew:
             kept = with_counts(kept, now)
             if comparison is not None:
