@@ -23,7 +23,7 @@ FIGURES: dict[str, list[dict[str, float]]] = {
         }
         for one in (8.0, 7.5, 9.0)
     ],
-    "pointers": [{"cassandra_us_per_pointer": 40.0}],
+    "pointers": [{"cassandra_us_per_pointer": 40.0, "pointer_us": 20.0}],
 }  # fmt: skip
 ON_CLUSTER = {
     "router_us_per_append": 250.0, "driver_us_per_append": 250.0, "delivery_us_per_send": 50.0,

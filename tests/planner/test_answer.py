@@ -1,6 +1,7 @@
 """An answer has error bars from the runs, says what it took for granted, and prints what it reckoned."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from folkmoot.planner.answer import Answer, answer_of, as_json, plain, shown, wi
 from folkmoot.planner.capacity import MACHINES
 from folkmoot.planner.demand import USERS
 from folkmoot.planner.formula import Step
-from folkmoot.planner.measurements import Measured, Result, measured_of
+from folkmoot.planner.measurements import Measured, Result, measured_of, results_in
 
 GIVEN = {one.name: float(one.default) for one in (*USERS, *MACHINES)} | {"users": 10e6}
 
@@ -49,7 +50,10 @@ def test_it_says_what_it_extrapolates(results: Callable[..., list[Result]], meas
     assert (
         "not measured, and left out, with all that builds on it: memory of a connection (folkmoot bench idle)" in little
     )
-    assert "not measured, and counted as nothing: a read pointer that moves (folkmoot bench roles)" in little
+    assert (
+        "not measured, and counted as nothing: a read pointer that moves, beside the store (folkmoot bench pointers)"
+        in little
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,12 @@ def test_names_are_replaced_whole() -> None:
 def test_an_answer_is_the_same_again(measured: dict[str, Measured]) -> None:
     first: Answer = answer_of(GIVEN, measured)
     assert first == answer_of(GIVEN, measured)
+
+
+def test_the_count_that_the_pages_tell_is_what_the_kept_runs_come_to() -> None:
+    root = Path(__file__).parents[2]
+    kept = measured_of(results_in((root / "bench" / "results" / "planner.json").read_bytes(), "planner.json"))
+    answer = answer_of(GIVEN, kept)
+    low, high = sorted((answer.low["cores"], answer.high["cores"]))
+    told = f"{shown(answer.values['cores'])} ({shown(low)} to {shown(high)}), so {answer.values['cores_whole']:.0f}"
+    assert f"**{told}**" in (root / "docs" / "performance.md").read_text()

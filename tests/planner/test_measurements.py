@@ -60,7 +60,7 @@ def test_a_difference_below_nothing_is_no_cost(report: Report, file: File) -> No
 def test_what_is_missing_says_which_measure_tells_it(results: Made) -> None:
     missing = {cost.name: cost.scenario for cost in missing_of(measured_of(results("fanout", "idle")))}
     assert missing["entry_bytes"] == "history"
-    assert missing["pointer_us"] == "roles"
+    assert missing["pointer_us"] == "pointers"
     assert "connection_bytes" not in missing
 
 
