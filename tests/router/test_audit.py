@@ -118,3 +118,8 @@ def test_looks_are_counted_and_so_is_what_they_find() -> None:
         assert (looks.audited, looks.drift) == (2, 1)
 
     asyncio.run(run())
+
+
+def test_a_group_that_the_store_does_not_have_any_more_drifts_nowhere() -> None:
+    """Set back to before it was made, under a router that knows it."""
+    assert asyncio.run(drift_of(MemoryStore(Disk(), bucket_size=8), "gone")) == ""

@@ -1,6 +1,7 @@
 """The simulated bus: order while nothing fails; losses, doubles, cuts and gaps when something does."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -125,3 +126,22 @@ def test_what_a_handler_raises_is_kept() -> None:
     pair.listener.subscribe("entries.7", fail)
     assert pair.say(1) == [b"0"]
     assert "of the handler" in pair.loop.unhandled[0]
+
+
+def test_a_request_of_a_process_killed_before_it_hears_of_it_is_nobodys_fault() -> None:
+    pair = Pair()
+    pair.weather.cut([("speaker", "listener")], 1)
+
+    async def ask() -> None:
+        answer = pair.speaker.request("entries.7", b"?", timeout_s=1)
+        answer.add_done_callback(lambda done: done.exception())
+
+    async def main() -> None:
+        await pair.speaker.process.spawn(ask())
+        # In the very step in which it is given up.
+        pair.speaker.process.after_steps(1, pair.speaker.process.kill)
+        await asyncio.sleep(5)
+
+    pair.loop.run(main())
+    gc.collect()
+    assert pair.loop.unhandled == []
