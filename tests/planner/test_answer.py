@@ -81,7 +81,7 @@ def test_an_answer_is_the_same_again(measured: dict[str, Measured]) -> None:
 
 def test_the_count_that_the_pages_tell_is_what_the_kept_runs_come_to() -> None:
     root = Path(__file__).parents[2]
-    kept = measured_of(results_in((root / "bench" / "results" / "planner.json").read_bytes(), "planner.json"))
+    kept = measured_of(results_in((root / "bench" / "measurements" / "planner.json").read_bytes(), "planner.json"))
     answer = answer_of(GIVEN, kept)
     low, high = sorted((answer.low["cores"], answer.high["cores"]))
     told = f"{shown(answer.values['cores'])} ({shown(low)} to {shown(high)}), so {answer.values['cores_whole']:.0f}"
