@@ -16,7 +16,7 @@ version = release = __version__
 extensions = ["myst_parser"]
 root_doc = "docs/site/index"
 # Pages are read where people find them in the repository, so a link is the same here and there.
-include_patterns = ["*.md", "docs/**", "spec/*.md"]
+include_patterns = ["*.md", "docs/**", "spec/*.md", "bench/*.md"]
 exclude_patterns = ["docs/site/extra"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
