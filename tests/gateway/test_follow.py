@@ -11,6 +11,7 @@ from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.gateway.service import GatewaySettings
 from folkmoot.model.ids import group_id
 from folkmoot.model.position import Position, parse_position
+from folkmoot.ports.store import GroupView, StoreAway
 from folkmoot.protocol import events as ev
 from folkmoot.testing.edge import Edge, Talker
 
@@ -408,6 +409,41 @@ def test_whoever_is_live_where_the_store_set_back_has_no_membership_is_told_that
         assert owner.count(ev.Failed) == 0
 
     an_edge(test)
+
+
+class AwayOnceAtTheEnd(MemoryStore):
+    """A store that, from when it is told to, is away the second time that a membership is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(Disk(), bucket_size=8)
+        self.views_left: int | None = None
+
+    async def view(self, group: str, user: str) -> GroupView | None:
+        if self.views_left is not None:
+            self.views_left -= 1
+            if self.views_left == 0:
+                raise StoreAway
+        return await super().view(group, user)
+
+
+def test_a_store_that_is_away_once_the_removal_was_sent_does_not_change_that_it_is_told_as_ended() -> None:
+    async def test() -> None:
+        store = AwayOnceAtTheEnd()
+        async with Edge(store) as edge:
+            owner, other = await edge.member(OWNER), await edge.member(OTHER)
+            group = await a_group(owner, OTHER)
+            await heard(other, group, 1)
+            position = other.all(ev.EntryEvent)[-1].position
+            other.drop()
+            await owner.asked(group, "member.removed", {"user": OTHER}, "r")
+            back = await edge.talker(OTHER)
+            store.views_left = 2
+            await back.resume({group: position})
+            assert store.views_left <= 0
+            assert back.story(group) == ["2", "ended"]
+            assert back.count(ev.Failed) == 0
+
+    run(test())
 
 
 class ListedWhenTold(MemoryStore):

@@ -198,9 +198,10 @@ class Follower:
             except FeedEnded:
                 await self._connection.gateway.clock.sleep(RETRY_S)
             if self.place is not None and self.place.group == wish.group:
-                # What was sent stays sent: go on from there, judged anew.
+                # What was sent stays sent: go on from there, judged anew. It is no longer where the client says it is:
+                # that the group is over from there is told by `ended`, as it is where nothing broke.
                 position = Position(0, self.place.seq, self.place.mark)
-                wish = msgspec.structs.replace(wish, position=position)
+                wish = msgspec.structs.replace(wish, position=position, named=False)
                 self.place = None
 
     async def _begin(self, wish: Wish) -> Place | None:
