@@ -11,7 +11,7 @@ from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.gateway.service import GatewaySettings
 from folkmoot.model.ids import group_id
 from folkmoot.model.position import Position, parse_position
-from folkmoot.ports.store import GroupView, StoreAway
+from folkmoot.ports.store import GroupView, Mark, StoreAway
 from folkmoot.protocol import events as ev
 from folkmoot.testing.edge import Edge, Talker
 
@@ -216,6 +216,47 @@ def test_a_position_that_is_not_of_this_log_is_reset_and_counted(change: dict[st
         assert edge.gateway.resets == 1
 
     an_edge(test)
+
+
+class SetBackAndForth(MemoryStore):
+    """A store that, asked for marks, is one after another what `moments` says: another log, or away; then itself."""
+
+    def __init__(self) -> None:
+        super().__init__(Disk(), bucket_size=8)
+        self.moments: list[str] = []
+
+    async def mark(self, group: str, seq: int) -> Mark | None:
+        moment = self.moments.pop(0) if self.moments else ""
+        if moment == "away":
+            raise StoreAway("set back")
+        return None if moment == "other" else await super().mark(group, seq)
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        (["other", "other", "away"], ["recovered"]),
+        (["other", "other", "away", "other", "other"], ["reset", "snapshot", "recovered"]),
+    ],
+)
+def test_a_store_that_goes_away_before_a_reset_has_its_snapshot_is_judged_anew_and_nothing_was_said(
+    moments: list[str], expected: list[str]
+) -> None:
+    async def body() -> None:
+        store = SetBackAndForth()
+        async with Edge(store) as edge:
+            owner = await edge.member(OWNER)
+            group = await a_group(owner)
+            await say(owner, group, "a")
+            await heard(owner, group, 2)
+            back = await edge.talker(OWNER)
+            store.moments = list(moments)
+            await back.resume({group: owner.all(ev.EntryEvent)[-1].position})
+            assert back.story(group) == expected
+            assert edge.gateway.resets == expected.count("reset")
+            assert not store.moments
+
+    run(body())
 
 
 def test_a_position_of_another_epoch_with_the_right_mark_goes_on() -> None:

@@ -235,7 +235,7 @@ class Follower:
             return self._nothing(wish)
         if wish.fresh == "join":
             return await self._join(view, Span(membership.join, None))
-        await self._snapshot(view)
+        self._connection.send(await self._snapshot(view))
         return Place(view.group, view.head.position, None)
 
     async def _standing(self, wish: Wish) -> Standing:
@@ -247,9 +247,11 @@ class Follower:
         if view is None or current(view.memberships) is None:
             return self._nothing(wish)
         connection = self._connection
+        # All that has to be read is read before: whoever is told of the reset is told in that step what is instead.
+        snapshot = await self._snapshot(view)
         connection.gateway.resets += 1
         connection.send(ev.Reset(group=wish.group, reason=standing.value))
-        await self._snapshot(view)
+        connection.send(snapshot)
         return Place(view.group, view.head.position, None)
 
     def _nothing(self, wish: Wish) -> Place | None:
@@ -281,25 +283,22 @@ class Follower:
         )
         return Place(view.group, position, span.last, membership.join)
 
-    async def _snapshot(self, view: GroupView) -> None:
-        connection = self._connection
+    async def _snapshot(self, view: GroupView) -> ev.Snapshot:
         membership = current(view.memberships)
         assert membership is not None
-        connection.send(
-            ev.Snapshot(
-                group=view.group,
-                position=str(view.head.position),
-                seq=view.head.seq,
-                name=view.name,
-                join=membership.join,
-                role=membership.role,
-                members=view.members_count,
-                messages=view.head.messages,
-                unread=await connection.gateway.queries.unread_of(view, membership),
-                read=view.read,
-                history="all" if view.history_all else "join",
-                entry="open" if view.open else "invite",
-            )
+        return ev.Snapshot(
+            group=view.group,
+            position=str(view.head.position),
+            seq=view.head.seq,
+            name=view.name,
+            join=membership.join,
+            role=membership.role,
+            members=view.members_count,
+            messages=view.head.messages,
+            unread=await self._connection.gateway.queries.unread_of(view, membership),
+            read=view.read,
+            history="all" if view.history_all else "join",
+            entry="open" if view.open else "invite",
         )
 
     async def _advance(self, place: Place, *, slow: bool) -> bool:
