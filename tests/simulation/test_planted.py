@@ -389,12 +389,12 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     snapshot = follow.Follower._snapshot
 
-    async def late(self: Any, view: Any) -> None:
+    async def late(self: Any, view: Any) -> Any:
         head = await self._connection.gateway.store.head(view.group)
         if head is not None:
             ahead = msgspec.structs.replace(view.head, seq=head.seq, hash=head.hash, epoch=head.epoch)
             view = msgspec.structs.replace(view, head=ahead)
-        await snapshot(self, view)
+        return await snapshot(self, view)
 
     patch.setattr(follow.Follower, "_snapshot", late)
 
