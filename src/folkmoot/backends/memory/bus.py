@@ -1,13 +1,12 @@
 """The bus of one process: the embedded server's, and the one that others are compared with."""
 
 import asyncio
-import heapq
-import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
 
-from folkmoot.ports.bus import BusClosed, Handler, NoAnswer, Reply
+from folkmoot.backends.deadlines import Deadlines
+from folkmoot.ports.bus import BusClosed, Handler, Reply
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +77,7 @@ class MemoryBus:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: deque[tuple[MemorySubscription, bytes, Reply | None]] = deque()
         self._draining = False
-        self._deadlines: list[tuple[float, int, str, asyncio.Future[bytes]]] = []
-        self._order = itertools.count()
-        self._timer: asyncio.Handle | None = None
-        self._timer_s = 0.0
+        self._deadlines = Deadlines()
 
     def publish(self, subject: str, message: bytes) -> None:
         self._offer(subject, message, None)
@@ -105,8 +101,7 @@ class MemoryBus:
             if not answer.done():
                 answer.set_result(content)
 
-        heapq.heappush(self._deadlines, (loop.time() + timeout_s, next(self._order), subject, answer))
-        self._wait(loop)
+        self._deadlines.add(loop, subject, answer, timeout_s)
         self._offer(subject, message, reply)
         return answer
 
@@ -114,12 +109,7 @@ class MemoryBus:
         self._closed = True
         self._exact.clear()
         self._wild.clear()
-        for *_, answer in self._deadlines:
-            if not answer.done():
-                answer.set_exception(BusClosed())
-        self._deadlines.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadlines.close()
 
     def statistics(self) -> dict[str, int]:
         subscriptions = (one for table in (self._exact, self._wild) for all_of in table.values() for one in all_of)
@@ -154,28 +144,6 @@ class MemoryBus:
             self._running().call_soon(self._drain)
         else:
             self._draining = False
-
-    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One timer for all requests: setting one for each and taking it back costs more than the rest of a request."""
-        while self._deadlines and self._deadlines[0][-1].done():
-            heapq.heappop(self._deadlines)
-        if not self._deadlines:
-            return
-        first_s = self._deadlines[0][0]
-        # Its time is kept here: what uvloop gives for one that is due already does not know it.
-        if self._timer is None or self._timer_s > first_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._timer_s = loop.call_at(first_s, self._expire, loop), first_s
-
-    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        now_s = loop.time()
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            _, _, subject, answer = heapq.heappop(self._deadlines)
-            if not answer.done():
-                answer.set_exception(NoAnswer(subject))
-        self._wait(loop)
 
     def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
         for subscription in self._exact.get(subject, ()):

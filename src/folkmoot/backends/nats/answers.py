@@ -2,13 +2,12 @@
 
 import asyncio
 import functools
-import heapq
 import itertools
 from collections.abc import Callable
 from typing import Final
 
+from folkmoot.backends.deadlines import Deadlines
 from folkmoot.backends.nats.link import NOBODY
-from folkmoot.ports.bus import BusClosed, NoAnswer
 
 ASK_AGAIN_S: Final = 0.25
 """After the word that nobody listens: an owner may be about to."""
@@ -43,9 +42,7 @@ class Answers:
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
-        self._deadlines: list[tuple[float, int]] = []
-        self._timer: asyncio.Handle | None = None
-        self._timer_s = 0.0
+        self._deadlines = Deadlines()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -55,8 +52,7 @@ class Answers:
         number = next(self._numbers)
         waiting = self._waiting[number] = _Waiting(subject, message, self._loop.create_future())
         waiting.answer.add_done_callback(functools.partial(self._forget, number))
-        heapq.heappush(self._deadlines, (self._loop.time() + timeout_s, number))
-        self._set_timer()
+        self._deadlines.add(self._loop, subject, waiting.answer, timeout_s)
         self._publish(number, waiting)
         return waiting.answer
 
@@ -79,12 +75,7 @@ class Answers:
 
     def end(self) -> None:
         """The bus is closed."""
-        for waiting in self._waiting.values():
-            if not waiting.answer.done():
-                waiting.answer.set_exception(BusClosed())
-        self._deadlines.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadlines.close()
 
     def _forget(self, number: int, _: asyncio.Future[bytes]) -> None:
         waiting = self._waiting.pop(number)
@@ -100,25 +91,3 @@ class Answers:
         if waiting is not None:
             waiting.retry = None
             self._publish(number, waiting)
-
-    def _set_timer(self) -> None:
-        """One timer for all: setting one for each and taking it back costs more than the rest of a request."""
-        while self._deadlines and self._deadlines[0][1] not in self._waiting:
-            heapq.heappop(self._deadlines)
-        if not self._deadlines:
-            return
-        first_s = self._deadlines[0][0]
-        # Its time is kept here: what uvloop gives for one that is due already does not know it.
-        if self._timer is None or self._timer_s > first_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._timer_s = self._loop.call_at(first_s, self._expire), first_s
-
-    def _expire(self) -> None:
-        self._timer = None
-        now_s = self._loop.time()
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            waiting = self._waiting.get(heapq.heappop(self._deadlines)[1])
-            if waiting is not None and not waiting.answer.done():
-                waiting.answer.set_exception(NoAnswer(waiting.subject))
-        self._set_timer()

@@ -1,0 +1,86 @@
+"""Requests are given up at their time, in their order, and never before; one timer serves all of them."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+from folkmoot.backends.deadlines import Deadlines
+from folkmoot.ports.bus import BusClosed, NoAnswer
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=request.param)
+
+
+def test_each_is_given_up_at_its_time_and_told_by_its_subject(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+        late, early = loop.create_future(), loop.create_future()
+        begun_s = loop.time()
+        deadlines.add(loop, "late", late, 0.02)
+        deadlines.add(loop, "early", early, 0.01)
+        with pytest.raises(NoAnswer, match="early"):
+            await early
+        assert not late.done()
+        with pytest.raises(NoAnswer, match="late"):
+            await late
+        assert loop.time() >= begun_s + 0.02
+
+    with runner:
+        runner.run(run())
+
+
+def test_an_answer_in_time_stays(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+        answered, after = loop.create_future(), loop.create_future()
+        deadlines.add(loop, "a", answered, 0.005)
+        deadlines.add(loop, "b", after, 0.01)
+        answered.set_result(b"in time")
+        with pytest.raises(NoAnswer, match="b"):
+            await after
+        assert answered.result() == b"in time"
+
+    with runner:
+        runner.run(run())
+
+
+def test_whoever_asks_in_the_step_of_a_time_out_is_given_up_too(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+        again: list[asyncio.Future[bytes]] = []
+
+        def ask(_: asyncio.Future[bytes]) -> None:
+            again.append(loop.create_future())
+            deadlines.add(loop, "again", again[0], 0.0)
+
+        first, second = loop.create_future(), loop.create_future()
+        first.add_done_callback(ask)
+        deadlines.add(loop, "first", first, 0.005)
+        deadlines.add(loop, "second", second, 0.005)
+        for answer in (first, second):
+            with pytest.raises(NoAnswer):
+                await answer
+        with pytest.raises(NoAnswer, match="again"):
+            await again[0]
+
+    with runner:
+        runner.run(run())
+
+
+def test_closed_all_that_wait_are_told_so(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+        waiting, done = loop.create_future(), loop.create_future()
+        deadlines.add(loop, "a", waiting, 60)
+        deadlines.add(loop, "b", done, 60)
+        done.set_result(b"x")
+        deadlines.close()
+        with pytest.raises(BusClosed):
+            await waiting
+        assert done.result() == b"x"
+
+    with runner:
+        runner.run(run())
