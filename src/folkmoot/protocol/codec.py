@@ -1,6 +1,5 @@
 """Bytes to events and back. JSON is the first codec; another has its own sub-protocol name and the same four calls."""
 
-from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -99,37 +98,6 @@ def entry_event(entry: Entry) -> EntryEvent:
 def entry_row(entry: Entry) -> EntryRow:
     """The same, as a row of a page."""
     return _shown(EntryRow, entry)
-
-
-def encode_page(entries: Sequence[Entry], *, more: bool, head: int) -> bytes:
-    """The JSON of a page of rows, as REST gives it: `entries`, `more`, `head`."""
-    # Written out, since there are fifty of them in a page: a call for each would be a fifth of the whole.
-    rows = [
-        EntryRow(
-            group=entry.group,
-            seq=entry.seq,
-            position=text_at(entry.epoch, entry.seq, entry.hash),
-            kind=entry.kind,
-            sender=entry.sender,
-            device=entry.device,
-            id=entry.send_id,
-            time_ms=entry.time_ms,
-            messages=entry.messages,
-            body=_NULL if entry.body is None else msgspec.Raw(entry.body),
-        )
-        for entry in entries
-    ]
-    return _PAGES.encode(_Page(entries=rows, more=more, head=head))
-
-
-class _Page(msgspec.Struct, kw_only=True):
-    entries: list[EntryRow]
-    more: bool
-    head: int
-
-
-_PAGES = msgspec.json.Encoder()
-_NULL = msgspec.Raw(b"null")
 
 
 def _shown(shape: type[E], entry: Entry) -> E:

@@ -199,14 +199,9 @@ class JsonResponse(Response[bytes]):
         await send({"type": "http.response.body", "body": self.content, "more_body": False})
 
 
-def json_response(content: msgspec.Struct, status: int = 200) -> Response[bytes]:
+def json_response(content: msgspec.Struct, status: int = 200) -> JsonResponse:
     """A struct as the answer."""
     return JsonResponse(_ENCODER.encode(content), status)
-
-
-def ready_response(content: bytes) -> JsonResponse:
-    """JSON that is encoded already."""
-    return JsonResponse(content, 200)
 
 
 def refusal_response(_: Request[Any, Any, Any], refusal: Exception) -> Response[bytes]:

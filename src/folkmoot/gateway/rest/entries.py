@@ -6,9 +6,10 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import PathParameter, QueryParameter
 
+from folkmoot.gateway.queries import History
 from folkmoot.gateway.rest.described import GroupPath, told
-from folkmoot.gateway.rest.desk import Refusal, desk_of, json_response, ready_response
-from folkmoot.protocol.codec import encode_page, entry_row
+from folkmoot.gateway.rest.desk import JsonResponse, Refusal, desk_of, json_response
+from folkmoot.protocol.codec import entry_row
 from folkmoot.protocol.events import EntryRow
 from folkmoot.protocol.limits import PAGE_ENTRIES_MAX
 
@@ -22,6 +23,11 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SEQ_MAX: Final = 2**63 - 1
+
+
+def page_response(found: History) -> JsonResponse:
+    """A page as it is answered."""
+    return json_response(Entries(entries=[entry_row(e) for e in found.entries], more=found.more, head=found.head))
 
 
 @get("/groups/{group:str}/entries", **told("Page through a group's history", gives=Entries, refuses=("no_such_group",)))
@@ -51,7 +57,7 @@ async def list_entries(
         if at is not None:
             after = await desk.queries.seq_at(caller.user, group, at) - 1
         found = await desk.queries.history(caller.user, group, after=after, before=before, limit=limit)
-    return ready_response(encode_page(found.entries, more=found.more, head=found.head))
+    return page_response(found)
 
 
 @get(

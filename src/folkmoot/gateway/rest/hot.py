@@ -10,9 +10,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from folkmoot.gateway.access import KEY_PREFIX, AccessRefused, require, require_user
 from folkmoot.gateway.queries import QueryRefused
-from folkmoot.gateway.rest.desk import Desk, Refusal, ready_response
+from folkmoot.gateway.rest.desk import Desk, Refusal
+from folkmoot.gateway.rest.entries import page_response
 from folkmoot.ports.store import StoreAway
-from folkmoot.protocol.codec import encode_page
 
 _PATH: Final = re.compile(r"/v1/groups/([^/]+)/entries")
 _QUERY: Final = re.compile(rb"(?:(after|before)=(\d{1,18})&?)?(?:limit=([1-9]\d{0,2}))?")
@@ -54,8 +54,7 @@ class Hot:
                 )
         except (AccessRefused, Refusal, QueryRefused, StoreAway):
             return False
-        content = encode_page(found.entries, more=found.more, head=found.head)
-        await ready_response(content)(scope, receive, send)
+        await page_response(found)(scope, receive, send)
         return True
 
 
