@@ -5,7 +5,6 @@ highest half, quarter, ... of it that it takes.
 """
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +13,7 @@ import msgspec
 
 from folkmoot.bench.comparison import Round
 from folkmoot.bench.contenders import OURS, Contender, Contenders
+from folkmoot.bench.crowds import idled
 from folkmoot.bench.fleet import LoadFailed
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.process import ChildFailed
@@ -31,8 +31,6 @@ REACHED_SHARE_MIN: Final = 0.95
 
 CPU_SHARE_MIN: Final = 0.8
 """Of its core: one that did not keep up with less of it was kept from running by others, and is not saturated."""
-
-SETTLE_S: Final = 2.0
 
 
 class Compare:
@@ -118,25 +116,10 @@ class Compare:
                 one.figures |= times_of("answer", window.tally.answers)
 
     def _idle(self, stage: Stage, contender: Contender, one: Round) -> None:
-        plan = stage.plan
         with self._contenders.started(contender, stage) as at:
             job = stage.job(at.server, ids=at.ids, dialect=at.dialect, traffic="none")
-            time.sleep(SETTLE_S)
-            empty = at.server.usage()
-            with stage.up(job) as fleet:
-                connected = at.server.usage()
-                time.sleep(SETTLE_S)
-                window = stage.watch(at.server, fleet)
-        sockets = plan.groups * plan.members
-        one.figures = window.conditions()
-        one.refusals = refusals_of(window)
-        if not one.refusals:
-            one.figures |= {
-                "rss_bytes_per_socket": (window.after.rss_bytes - empty.rss_bytes) / sockets,
-                "server_rss_bytes": float(window.after.rss_bytes),
-                "empty_rss_bytes": float(empty.rss_bytes),
-                "connect_cpu_ms_per_socket": (connected.cpu_s - empty.cpu_s) * 1_000 / sockets,
-            }
+            found = idled(stage, at.server, job)
+        one.figures, one.refusals = found.figures, found.refusals
 
     def _said(self, contender: Contender, what: str) -> None:
         self._say(f"{contender.name}: {what}")

@@ -116,7 +116,6 @@ def _ran(stage: Stage, contender: Contender, it: Floor | Peer, dialect: str) -> 
         it.wait_ready()
         if isinstance(it, Peer):
             contender.version = it.version
-        ids = [f"g{number:024d}" for number in range(stage.plan.groups)]
-        yield At(it, ids, dialect)
+        yield At(it, stage.plain_ids(), dialect)
     finally:
         it.stop()

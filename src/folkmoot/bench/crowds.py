@@ -3,8 +3,12 @@
 import time
 from typing import Final
 
+from folkmoot.bench.floor import Floor
 from folkmoot.bench.groups import create_groups
+from folkmoot.bench.jobs import Job
+from folkmoot.bench.peers import Peer
 from folkmoot.bench.run import Run
+from folkmoot.bench.server import Server
 from folkmoot.bench.stage import Stage
 from folkmoot.bench.usage import Usage
 from folkmoot.bench.window import LOAD_BUSY_SHARE_MAX, Window, by_second, curve_of, refusals_of, watch
@@ -15,16 +19,19 @@ SETTLE_S: Final = 2.0
 
 def idle(stage: Stage) -> Run:
     """Connections that follow a group in which nothing happens."""
-    plan = stage.plan
     with stage.server() as server:
-        job = stage.job(server, traffic="none")
+        return idled(stage, server, stage.job(server, traffic="none"))
+
+
+def idled(stage: Stage, server: Server | Floor | Peer, job: Job) -> Run:
+    """The same on a server that is ready, whoever's it is."""
+    time.sleep(SETTLE_S)
+    empty = server.usage()
+    with stage.up(job) as fleet:
+        connected = server.usage()
         time.sleep(SETTLE_S)
-        empty = server.usage()
-        with stage.up(job) as fleet:
-            connected = server.usage()
-            time.sleep(SETTLE_S)
-            window = stage.watch(server, fleet)
-    sockets = plan.groups * plan.members
+        window = stage.watch(server, fleet)
+    sockets = stage.plan.groups * stage.plan.members
     run = Run(figures=window.conditions(), refusals=refusals_of(window))
     if not run.refusals:
         run.figures |= {

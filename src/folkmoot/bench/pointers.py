@@ -6,7 +6,7 @@ from typing import Final
 from folkmoot.bench.clusters import PARTS
 from folkmoot.bench.run import Run
 from folkmoot.bench.stage import NAP_S, Stage
-from folkmoot.bench.window import refusals_of, watch
+from folkmoot.bench.window import refusals_of
 
 MICRO: Final = 1_000_000
 STORE: Final = "cassandra"
@@ -26,7 +26,7 @@ def pointers(stage: Stage) -> Run:
 
             job = stage.job(server, traffic="sends", nap_s=NAP_S, acks_per_s=acks_per_s)
             with stage.up(job) as fleet:
-                window = watch(server, fleet, stage.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=look)
+                window = stage.watch(server, fleet, counts=look)
             run.refusals += [f"{acks_per_s:g} acknowledgements a second: {why}" for why in refusals_of(window)]
             run.figures |= window.conditions()
             spent.append({part: (seen[-1][part] - seen[0][part]) / window.seconds for part in PARTS})

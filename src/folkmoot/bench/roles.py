@@ -8,7 +8,7 @@ import msgspec
 
 from folkmoot.bench.run import Run
 from folkmoot.bench.stage import NAP_S, Stage
-from folkmoot.bench.window import Window, refusals_of, watch
+from folkmoot.bench.window import Window, refusals_of
 from folkmoot.bench.workers import ROLES, Workers
 
 MICRO: Final = 1_000_000
@@ -48,8 +48,7 @@ def roles(stage: Stage) -> Run:
 def _costs(stage: Stage, gateways: int) -> tuple[dict[str, float], Window]:
     """CPU seconds of a send by role, without what the role takes when nobody sends."""
     plan, seen = stage.plan, list[dict[str, float]]()
-    room: dict[str, object] = {"connections_max": max(15_000, plan.sockets + 1_000), **plan.settings}
-    server = Workers(stage.folder, gateways=gateways, cores=[plan.core_server], settings=room)
+    server = Workers(stage.folder, gateways=gateways, cores=[plan.core_server], settings=stage.settings())
 
     def look() -> dict[str, float]:
         seen.append(server.cpu_s())
@@ -62,7 +61,7 @@ def _costs(stage: Stage, gateways: int) -> tuple[dict[str, float], Window]:
             look()
             time.sleep(IDLE_S)
             look()
-            window = watch(server, fleet, stage.folder, warm_s=plan.warm_s, seconds=plan.seconds, counts=look)
+            window = stage.watch(server, fleet, counts=look)
     finally:
         server.stop()
     idle = {role: (seen[1][role] - seen[0][role]) / IDLE_S * window.seconds for role in ROLES}

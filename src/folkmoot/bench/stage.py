@@ -46,8 +46,8 @@ class Stage:
         floor = Floor(build(self.folder), cores=[plan.core_server])
         try:
             floor.wait_ready()
-            ids = [f"g{number:024d}" for number in range(plan.groups)]
-            with self.up(self.job(floor, traffic=traffic, ids=ids, dialect="floor", nap_s=NAP_S)) as fleet:
+            job = self.job(floor, traffic=traffic, ids=self.plain_ids(), dialect="floor", nap_s=NAP_S)
+            with self.up(job) as fleet:
                 self.say(f"the floor, {plan.warm_s + plan.seconds:.0f} s")
                 return watch(floor, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds)
         finally:
@@ -66,7 +66,7 @@ class Stage:
     @contextmanager
     def cluster(self) -> Iterator[ClusterServer]:
         """A whole cluster that is ready, with the plan's settings."""
-        server = ClusterServer(self.folder, settings=self._settings())
+        server = ClusterServer(self.folder, settings=self.settings())
         try:
             server.wait_ready()
             yield server
@@ -75,7 +75,7 @@ class Stage:
 
     def start(self, *, port: int = 0) -> Server:
         """The same, started only: whoever starts it waits for it, and stops it."""
-        plan, given = self.plan, self._settings()
+        plan, given = self.plan, self.settings()
         if plan.workers:
             of_load = cores_of_load(plan)
             cores = [core for core in range(os.cpu_count() or 1) if core not in of_load] or [plan.core_server]
@@ -114,6 +114,14 @@ class Stage:
         }
         return msgspec.convert({**given, **what}, Job)
 
+    def plain_ids(self) -> list[str]:
+        """Ids of groups for who makes a group of any id that is named."""
+        return [f"g{number:024d}" for number in range(self.plan.groups)]
+
+    def settings(self) -> dict[str, object]:
+        """Of the server: room for the sockets, and the plan's own."""
+        return {"connections_max": max(15_000, self.plan.sockets + 1_000), **self.plan.settings}
+
     def watch(
         self,
         server: Server | ClusterServer | Floor | Peer,
@@ -138,9 +146,6 @@ class Stage:
         folder.mkdir()
         plan = msgspec.convert({**msgspec.structs.asdict(self.plan), **changes}, Plan)
         return Stage(plan, folder, self.kept, self.say)
-
-    def _settings(self) -> dict[str, object]:
-        return {"connections_max": max(15_000, self.plan.sockets + 1_000), **self.plan.settings}
 
 
 def cores_of_load(plan: Plan) -> list[int]:
