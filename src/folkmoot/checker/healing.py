@@ -1,6 +1,7 @@
 """`check heal`: a fault again and again while a crowd talks; how long it took to notice it, and to heal."""
 
 import asyncio
+import itertools
 import os
 import random
 import statistics
@@ -107,6 +108,16 @@ class HealReport(msgspec.Struct, frozen=True, kw_only=True):
         return {fault: _summary(strikes) for fault, strikes in by_fault.items()}
 
 
+class _Begun(msgspec.Struct, frozen=True):
+    """A strike, as it was made: by the clock of waits, in seconds, and that of logs, in milliseconds."""
+
+    fault: Fault
+    name: str
+    at_s: float
+    at_ms: float
+    reconnects: int
+
+
 class HealCheck:
     """One run against one cluster, of which `spare` were not started: what joins."""
 
@@ -136,12 +147,11 @@ class HealCheck:
             await crowd.open("heal")
             self._begin_talk()
             await self._calm()
-            for fault in self._settings.faults:
-                for number in range(1, self._settings.strikes + 1):
-                    self._on_step(f"{fault.replace('_', ' ')} {number} of {self._settings.strikes}")
-                    await self._strike(fault)
-                    if self._stuck:
-                        break
+            for fault, number in itertools.product(self._settings.faults, range(1, self._settings.strikes + 1)):
+                if self._stuck:
+                    break
+                self._on_step(f"{fault.replace('_', ' ')} {number} of {self._settings.strikes}")
+                await self._strike(fault)
             self._on_step("settling")
             await self._end_talk()
             self._stuck += (await crowd.settle(0.0 if self._stuck else HEAL_S_MAX))[:STUCK_MAX]
@@ -161,8 +171,6 @@ class HealCheck:
         )
 
     async def _strike(self, fault: Fault) -> None:
-        if self._stuck:
-            return
         await asyncio.sleep(self._chance.uniform(0.2, 1.2))
         self._loads.append(os.getloadavg()[0])
         if fault == "bus_away":
@@ -178,19 +186,18 @@ class HealCheck:
 
     async def _kill(self, fault: Fault, name: str) -> None:
         cluster, kind = self._target.cluster, _kind_of(fault)
-        logs, reconnects = self._logs(name), self._crowd.reconnects()
-        struck_s, struck_ms = time.monotonic(), time.time() * 1_000
+        logs, begun = self._logs(name), self._begun(fault, name)
         await cluster.kill(name)
         # Where there was one alone, as on a file of SQLite one router, nobody takes its place.
         back_s = 0.0 if len(cluster.of_kind(kind)) == 1 else self._settings.back_s
         noticing = asyncio.create_task(self._first_cut_off()) if kind == "gateway" else None
         starting = None if back_s is None else asyncio.create_task(self._start_later(name, back_s))
 
-        def noticed_ms(kind: str) -> float | None:
+        def noticed_ms() -> float | None:
             # Of a gateway its clients know first.
             return logs.first_loss_ms(kind) if noticing is None or not noticing.done() else noticing.result()
 
-        await self._healed(fault, name, struck_s, noticed_ms, kind, struck_ms, reconnects)
+        await self._healed(begun, noticed_ms)
         await (starting if starting is not None else cluster.start(name))
         await self._calm()
 
@@ -209,10 +216,9 @@ class HealCheck:
 
     async def _join(self, name: str) -> None:
         kind: Kind = "router" if name.startswith("router") else "delivery"
-        logs, reconnects = self._logs(name), self._crowd.reconnects()
-        struck_s, struck_ms = time.monotonic(), time.time() * 1_000
+        logs, begun = self._logs(name), self._begun("join", name)
         await self._target.cluster.start(name)
-        await self._healed("join", name, struck_s, logs.first_gain_ms, kind, struck_ms, reconnects)
+        await self._healed(begun, lambda: logs.first_gain_ms(kind))
 
     async def _bus_away(self) -> None:
         """Nobody sends any more when it comes back: what was sent before has to arrive all the same."""
@@ -224,51 +230,36 @@ class HealCheck:
         await asyncio.sleep(min(SILENT_S, self._settings.away_s))
         logs = self._logs("")
         await asyncio.gather(*(cluster.start(name) for name in servers))
-        back_s, back_ms = time.monotonic(), time.time() * 1_000
+        back = self._begun("bus_away", "all of NATS", reconnects)
         stuck = await crowd.settle(HEAL_S_MAX)
-        healed_s = time.monotonic() - back_s
-        self._note("bus_away", "all of NATS", logs.first_gain_ms("nats"), back_ms, None if stuck else healed_s,
-                   crowd.delays.longest_s(back_s), reconnects)  # fmt: skip
+        healed_s = time.monotonic() - back.at_s
+        self._note(back, logs.first_gain_ms("nats"), None if stuck else healed_s)
         self._stuck += stuck[:STUCK_MAX]
         self._begin_talk()
         await self._calm()
 
-    async def _healed(
-        self,
-        fault: Fault,
-        name: str,
-        struck_s: float,
-        noticed_ms: Callable[[str], float | None],
-        kind: Kind,
-        struck_ms: float,
-        reconnects: int,
-    ) -> None:
-        delays = self._crowd.delays
-        is_calm = await self._calm(struck_s + WATCHED_S_MIN)
-        healed_s = delays.healed_s(struck_s) if is_calm else None
-        self._note(fault, name, noticed_ms(kind), struck_ms, healed_s, delays.longest_s(struck_s), reconnects)
+    def _begun(self, fault: Fault, name: str, reconnects: int | None = None) -> _Begun:
+        """Now; `reconnects` is how often clients had to connect again before, if not so far."""
+        if reconnects is None:
+            reconnects = self._crowd.reconnects()
+        return _Begun(fault, name, time.monotonic(), time.time() * 1_000, reconnects)
+
+    async def _healed(self, begun: _Begun, noticed_ms: Callable[[], float | None]) -> None:
+        is_calm = await self._calm(begun.at_s + WATCHED_S_MIN)
+        self._note(begun, noticed_ms(), self._crowd.delays.healed_s(begun.at_s) if is_calm else None)
         if not is_calm:
             self._stuck += (await self._crowd.settle(0))[:STUCK_MAX]
-            self._stuck += [f"not healed {HEAL_S_MAX:g} s after {fault} of {name}"]
+            self._stuck += [f"not healed {HEAL_S_MAX:g} s after {begun.fault} of {begun.name}"]
 
-    def _note(
-        self,
-        fault: Fault,
-        name: str,
-        noticed_ms: float | None,
-        struck_ms: float,
-        healed_s: float | None,
-        longest_s: float,
-        reconnects: int,
-    ) -> None:
+    def _note(self, begun: _Begun, noticed_ms: float | None, healed_s: float | None) -> None:
         self._strikes.append(
             Struck(
-                fault=fault,
-                name=name,
-                noticed_s=None if noticed_ms is None else (noticed_ms - struck_ms) / 1_000,
+                fault=begun.fault,
+                name=begun.name,
+                noticed_s=None if noticed_ms is None else (noticed_ms - begun.at_ms) / 1_000,
                 healed_s=healed_s,
-                longest_s=longest_s,
-                reconnects=self._crowd.reconnects() - reconnects,
+                longest_s=self._crowd.delays.longest_s(begun.at_s),
+                reconnects=self._crowd.reconnects() - begun.reconnects,
             )
         )
 
