@@ -94,22 +94,26 @@ def test_each_law_can_be_broken(change: Change, law: str) -> None:
     assert law in LAWS
 
 
-def test_an_outbox_set_back_asks_again_for_what_an_id_meant_then() -> None:
-    """It is told of a conflict, and rightly: what stands under the id is what it asked for later, in other words."""
-    run = run_plan(small_plan())
-    asked = next(h for h in run.happenings if isinstance(h, Asked) and h.send_id == "s2")
-    first = msgspec.structs.replace(asked, body=b'{"text":"as it was first"}')
-    copied = Noted(at_ms=asked.at_ms, who=asked.who, what="copied", detail="1")
-    conflict = Told(
+def refusal_of(asked: Asked, code: str) -> Told:
+    return Told(
         at_ms=asked.at_ms,
         who=asked.who,
         user=asked.user,
         group=asked.group,
         send_id=asked.send_id,
         seq=None,
-        code="send_id_conflict",
+        code=code,
         definite=True,
     )
+
+
+def test_an_outbox_set_back_asks_again_for_what_an_id_meant_then() -> None:
+    """It is told of a conflict, and rightly: what stands under the id is what it asked for later, in other words."""
+    run = run_plan(small_plan())
+    asked = next(h for h in run.happenings if isinstance(h, Asked) and h.send_id == "s2")
+    first = msgspec.structs.replace(asked, body=b'{"text":"as it was first"}')
+    copied = Noted(at_ms=asked.at_ms, who=asked.who, what="copied", detail="1")
+    conflict = refusal_of(asked, "send_id_conflict")
     at = run.happenings.index(asked)
     before, after = [*run.happenings[:at], first, copied], run.happenings[at:]
     back = msgspec.structs.replace(copied, what="rolled back")
@@ -125,16 +129,7 @@ def test_an_outbox_set_back_asks_again_for_what_an_id_meant_then() -> None:
 def test_an_id_refused_under_a_join_that_was_over_may_be_used_under_a_later_one_but_not_stand_by_itself() -> None:
     run = run_plan(small_plan())
     asked = next(h for h in run.happenings if isinstance(h, Asked) and h.send_id == "s2")
-    over = Told(
-        at_ms=asked.at_ms,
-        who=asked.who,
-        user=asked.user,
-        group=asked.group,
-        send_id=asked.send_id,
-        seq=None,
-        code="membership_over",
-        definite=True,
-    )
+    over = refusal_of(asked, "membership_over")
     at = run.happenings.index(asked)
 
     def refused(*earlier: Asked | Told) -> bool:
