@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from folkmoot.backends.memory.bus import MemoryBus
+from folkmoot.node.config import SettingsError
 from folkmoot.node.peers import BEAT_S, PAUSED_S, SILENT_S_MAX, Peers
 from folkmoot.ports.clock import SystemClock
 
@@ -51,12 +54,13 @@ class Town:
         self.paused: list[str] = []
         self._all: list[Peers] = []
 
-    async def begin(self, name: str, *roles: str, clock: HandClock | None = None) -> Peers:
+    async def begin(self, name: str, *roles: str, clock: HandClock | None = None, home: str = "here") -> Peers:
         seen = self.views.setdefault(name, [])
         peers = Peers(
             self.bus,
             clock or self.clock,
             {role: f"{name}-{role}" for role in roles},
+            home=home,
             on_view=lambda role, view: seen.append((role, view)),
             on_paused=lambda: self.paused.append(name),
         )
@@ -105,6 +109,23 @@ def test_two_see_one_another_and_a_change_is_told_once() -> None:
         assert town.views["b"] == [("router", ("a-router", "b-router"))]
 
     run(test)
+
+
+def test_whoever_serves_another_store_is_dealt_nothing_and_the_newcomer_does_not_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(town: Town) -> None:
+        first = await town.begin("a", "router")
+        with pytest.raises(SettingsError, match=r"^nats_urls: .* theirs is here, this one's is there\. Give all"):
+            await town.begin("b", "router", home="there")
+        await town.clock.pass_by(3)
+        assert first.view("router") == ("a-router",)
+        assert town.views["b"] == []
+
+    run(test)
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 1
+    assert "theirs is there, this one's is here" in said[0]
 
 
 def test_the_silent_are_taken_for_dead_and_those_who_leave_go_at_once() -> None:

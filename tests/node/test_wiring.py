@@ -56,6 +56,12 @@ def test_a_public_key_in_a_file_makes_eddsa_tokens_good_beside_the_secrets(tmp_p
         verifier.verify(other, now_ms=1_000_000)
 
 
+def test_a_data_dir_that_is_not_there_is_made_though_no_store_is_in_it(tmp_path: Path) -> None:
+    """As on a router whose store is Cassandra."""
+    build_signers(Settings(data_dir=str(tmp_path / "new" / "one")), SystemClock())
+    assert stat.S_IMODE((tmp_path / "new" / "one").stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("setting", ["token_public_key_file", "token_jwks_file"])
 @pytest.mark.parametrize("content", [None, b"not a key"])
 def test_a_public_key_that_is_none_names_the_setting(tmp_path: Path, content: bytes | None, setting: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from folkmoot.node.config import ROLES
+from folkmoot.node.config import ROLES, SettingsError
 from folkmoot.ports import subjects
 from folkmoot.ports.bus import Bus, Reply, Subscription
 from folkmoot.ports.clock import Clock
@@ -23,10 +23,15 @@ PAUSED_S: Final = 1.2
 """A beat so late means that this process was stopped, and believes what is no longer so."""
 
 
+STRANGERS_MAX: Final = 8
+"""Other stores that are named: more would only say the same."""
+
+
 class Peers:
     """By role, the instances that live, this process's own among them. `on_view(role, instances)` when that changes.
 
     `own`: this process's instance of each of its roles. `on_paused` is told when this process finds that it was.
+    `home`: the store that it serves. Whoever serves another has no part in what is dealt here.
     """
 
     def __init__(
@@ -35,12 +40,14 @@ class Peers:
         clock: Clock,
         own: dict[str, str],
         *,
+        home: str,
         on_view: Callable[[str, tuple[str, ...]], None],
         on_paused: Callable[[], None],
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._own = own
+        self._home = home
         self._on_view = on_view
         self._on_paused = on_paused
         self._heard_s: dict[str, dict[str, float]] = {role: {} for role in ROLES}
@@ -48,14 +55,20 @@ class Peers:
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
         self._is_settled = False
+        self._strangers: set[str] = set()
         self.pauses = 0
 
     async def start(self) -> None:
-        """Say that this process lives, hear who else does for longer than a beat, and form the first views."""
+        """Say that this process lives, hear who else does for longer than a beat, and form the first views.
+
+        Raises SettingsError where others here serve another store: a router of theirs would answer for this one's.
+        """
         for role in ROLES:
             self._subscriptions.append(self._bus.subscribe(subjects.alive(role), self._hearer(role)))
         self._beat()
         await self._clock.sleep(1.2 * BEAT_S)
+        if self._strangers:
+            raise SettingsError(self._strangers_said())
         self._is_settled = True
         self._look()
         self._task = asyncio.create_task(self._run())
@@ -64,7 +77,7 @@ class Peers:
         """Say that this process gives up what it owns: others take it over at once."""
         own, self._own = self._own, {}
         for role, instance in own.items():
-            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance, leaving=True)))
+            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance, True, self._home)))
 
     async def stop(self) -> None:
         for subscription in self._subscriptions:
@@ -83,6 +96,9 @@ class Peers:
     def _hearer(self, role: str) -> Callable[[bytes, Reply | None], None]:
         def hear(message: bytes, _: Reply | None) -> None:
             alive = _ALIVE.decode(message)
+            if alive.home != self._home:
+                self._hear_stranger(alive.home)
+                return
             heard_s = self._heard_s[role]
             if alive.leaving:
                 heard_s.pop(alive.instance, None)
@@ -94,6 +110,21 @@ class Peers:
                     self._look()
 
         return hear
+
+    def _hear_stranger(self, home: str) -> None:
+        if home in self._strangers or len(self._strangers) >= STRANGERS_MAX:
+            return
+        self._strangers.add(home)
+        if self._is_settled:
+            # It refuses to start, as far as it hears us.
+            _log.error(self._strangers_said())
+
+    def _strangers_said(self) -> str:
+        return (
+            f"nats_urls: processes of another store are on this NATS: theirs is {'; '.join(sorted(self._strangers))},"
+            f" this one's is {self._home}. Give all of them the same store, cassandra_hosts, cassandra_datacenter and"
+            " cassandra_keyspace, or each store a NATS of its own"
+        )
 
     async def _run(self) -> None:
         last_s = self._clock.monotonic_s()
@@ -115,7 +146,7 @@ class Peers:
 
     def _beat(self) -> None:
         for role, instance in self._own.items():
-            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance)))
+            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance, home=self._home)))
 
     def _look(self) -> None:
         """Form the views anew, and tell of those that changed."""

@@ -55,6 +55,10 @@ class AnyStore(Store, Protocol):
     @property
     def accounts(self) -> Accounts: ...
 
+    @property
+    def home(self) -> str:
+        """Which store it is: the same for all processes that serve it, and for nobody else."""
+
     def statistics(self) -> dict[str, int]: ...
 
     def histograms(self) -> dict[str, Histogram]: ...
@@ -268,7 +272,7 @@ def build_roles(
             delivery,
             routes_all=settings.routes_all,
         )
-        peers = Peers(bus, clock, dealing.own(), on_view=dealing.see, on_paused=dealing.paused)
+        peers = Peers(bus, clock, dealing.own(), home=store.home, on_view=dealing.see, on_paused=dealing.paused)
         # Only a file has one writer: with Cassandra everybody writes.
         writes = WritesOfOthers(bus, store) if router is not None and isinstance(store, SqliteStore) else None
     return Roles(
@@ -337,7 +341,7 @@ def build_signers(settings: Settings, clock: Clock) -> Signers:
     try:
         return Signers(
             SignersSettings(
-                data_dir=Path(settings.data_dir),
+                data_dir=_made(settings.data_dir),
                 public_key_file=settings.token_public_key_file,
                 jwks_file=settings.token_jwks_file,
                 jwks_url=settings.token_jwks_url,
@@ -365,9 +369,14 @@ def build_certificate(settings: Settings) -> Certificate | None:
 
 
 def _database(settings: Settings) -> Path:
-    data_dir = Path(settings.data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return data_dir / DATABASE
+    return _made(settings.data_dir) / DATABASE
+
+
+def _made(folder: str) -> Path:
+    """The folder of a process's data, made where it is not there. Raises OSError."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
 
 
 async def open_bus(settings: Settings) -> AnyBus:

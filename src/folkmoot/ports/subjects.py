@@ -145,10 +145,14 @@ class Recall(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Alive(msgspec.Struct, frozen=True, array_like=True):
-    """An instance of a role lives. `leaving`: it gives up its partitions now, and does not come back."""
+    """An instance of a role lives. `leaving`: it gives up its partitions now, and does not come back.
+
+    `home` says which store it serves: whoever serves another is none of those that partitions are dealt among.
+    """
 
     instance: str
     leaving: bool = False
+    home: str = ""
 
 
 class StandingMoved(msgspec.Struct, frozen=True, array_like=True):

@@ -61,7 +61,7 @@ class Node:
                 service if isinstance(service, Router) else None,
                 service if isinstance(service, Delivery) else None,
             )
-            peers = Peers(bus, clock, dealing.own(), on_view=dealing.see, on_paused=dealing.paused)
+            peers = Peers(bus, clock, dealing.own(), home="", on_view=dealing.see, on_paused=dealing.paused)
         # Nobody waits for heartbeats where there are none.
         self.is_open = peers is None
         process.spawn(self._start(service, peers))

@@ -2,17 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from folkmoot.backends.cassandra import driver as driver_module
 from folkmoot.backends.cassandra.driver import CassandraSettings, Driver, SettingWrong, connect
-from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings
-from folkmoot.cluster.process import free_port
 from folkmoot.ports.store import StoreAway
-from folkmoot.testing.cassandra_harness import settings_of
 
 SELECT = "SELECT value FROM meta WHERE name = ?"
 
@@ -41,24 +37,6 @@ def test_a_data_centre_or_keyspace_that_is_not_there_is_told_so(
         SettingWrong, match=r"cassandra_keyspace: there is no keyspace nothing_here; `folkmoot migrate`"
     ):
         asyncio.run(connect(settings, keyspace="nothing_here"))
-
-
-@pytest.mark.cassandra
-def test_a_wrong_password_is_told_by_the_name_of_the_setting(cassandra_program: Path, tmp_path: Path) -> None:
-    async def run() -> None:
-        node = CassandraNode(
-            NodeSettings(folder=tmp_path, cql_port=free_port(), storage_port=free_port(), passwords=True)
-        )
-        try:
-            await node.start()
-            settings = settings_of("127.0.0.1", node.settings.cql_port, bucket_size=8, user="user-1", password="wrong")
-            with pytest.raises(SettingWrong, match=r"^cassandra_password_file: .* does not take this user") as told:
-                await connect(settings)
-            assert "wrong" not in str(told.value)
-        finally:
-            await node.kill()
-
-    asyncio.run(run())
 
 
 @pytest.mark.cassandra

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from folkmoot.backends.cassandra.driver import CassandraSettings, SettingWrong, connect
-from folkmoot.backends.cassandra.migrate import Schema, migrate
+from folkmoot.backends.cassandra.migrate import Schema, migrate, read_schema
 from folkmoot.backends.cassandra.store import CassandraStore
 from folkmoot.ports.store import SchemaUnknown
 
@@ -35,10 +35,12 @@ def test_making_it_again_and_by_two_at_once_changes_nothing(keyspace: Keyspace) 
     async def run() -> None:
         await _run(settings, "DROP KEYSPACE IF EXISTS folkmoot_test_made")
         made = await migrate(settings, epoch=7)
-        assert made == Schema(version=1, epoch=7, datacenter="datacenter1", bucket_size=8)
+        assert made == Schema(version=1, epoch=7, datacenter="datacenter1", bucket_size=8, store=made.store)
+        assert len(made.store) == 16
         assert list(await asyncio.gather(migrate(settings, epoch=9), migrate(settings))) == [made, made]
         store = await CassandraStore.open(settings)
         assert await store.epoch() == 7
+        assert store.home == f"keyspace folkmoot_test_made of data centre datacenter1 ({made.store})"
         await store.close()
         await _run(settings, "DROP KEYSPACE folkmoot_test_made")
 
@@ -67,6 +69,22 @@ def test_a_router_of_another_home_does_not_start(keyspace: Keyspace) -> None:
             asyncio.run(_opened(settings))
     finally:
         asyncio.run(_run(settings, back))
+
+
+@pytest.mark.cassandra
+def test_a_process_where_no_copies_are_is_told_so_before_anything_is_read(keyspace: Keyspace) -> None:
+    """Where they are two data centres of one Cassandra, reading its schema would only say that copies are away."""
+    settings = keyspace(8)
+
+    async def run() -> None:
+        driver = await connect(settings, keyspace=settings.keyspace)
+        try:
+            with pytest.raises(SettingWrong, match=r"^cassandra_datacenter: .* copies in datacenter1, and none in far"):
+                await read_schema(driver, msgspec.structs.replace(settings, datacenter="far"))
+        finally:
+            await driver.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.cassandra

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from folkmoot.backends.cassandra.driver import CassandraSettings, Driver, SettingWrong, connect
+from folkmoot.ports.clock import Chance, SystemChance
 from folkmoot.ports.store import SchemaUnknown
 
 SCRIPTS: Final = ("schema.cql",)
@@ -15,15 +16,19 @@ EPOCH_FIRST: Final = 1
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the keyspace for good. `epoch` is the store's life: a restore goes into a keyspace of its own."""
+    """What stands in the keyspace for good. `epoch` is the store's life: a restore goes into a keyspace of its own.
+
+    `store` was drawn when it was made: another keyspace of the same name, elsewhere or later, has another.
+    """
 
     version: int
     epoch: int
     datacenter: str
     bucket_size: int
+    store: str = ""
 
 
-async def migrate(settings: CassandraSettings, *, epoch: int = EPOCH_FIRST) -> Schema:
+async def migrate(settings: CassandraSettings, *, epoch: int = EPOCH_FIRST, chance: Chance | None = None) -> Schema:
     """Make the keyspace where it is missing, and bring its schema to this version; safe to repeat.
 
     Raises SettingWrong, SchemaUnknown, StoreAway or StoreUnknown.
@@ -42,13 +47,14 @@ async def migrate(settings: CassandraSettings, *, epoch: int = EPOCH_FIRST) -> S
         await outside.close()
     driver = await connect(settings, keyspace=settings.keyspace)
     try:
-        return await _migrate(driver, settings, epoch)
+        return await _migrate(driver, settings, epoch, (chance or SystemChance()).token(8).hex())
     finally:
         await driver.close()
 
 
 async def read_schema(driver: Driver, settings: CassandraSettings) -> Schema:
     """The keyspace's schema, found fit to be served from with these settings. Raises SettingWrong or SchemaUnknown."""
+    await _check_copies(driver, settings)
     found = await _found(driver)
     if found is None:
         raise SettingWrong(
@@ -57,7 +63,7 @@ async def read_schema(driver: Driver, settings: CassandraSettings) -> Schema:
     schema = found
     if schema.version < len(SCRIPTS):
         raise SchemaUnknown(
-            f"{settings.keyspace} has schema {schema.version}, this program needs {len(SCRIPTS)}:"
+            f"cassandra_keyspace: {settings.keyspace} has schema {schema.version}, this program needs {len(SCRIPTS)}:"
             " `folkmoot migrate` brings it forward"
         )
     _check(schema, settings)
@@ -69,7 +75,8 @@ async def read_schema(driver: Driver, settings: CassandraSettings) -> Schema:
     return schema
 
 
-async def _migrate(driver: Driver, settings: CassandraSettings, epoch: int) -> Schema:
+async def _migrate(driver: Driver, settings: CassandraSettings, epoch: int, store: str) -> Schema:
+    await _check_copies(driver, settings)
     found = await _found(driver)
     if found is not None:
         _check(found, settings)
@@ -77,7 +84,12 @@ async def _migrate(driver: Driver, settings: CassandraSettings, epoch: int) -> S
     for script in SCRIPTS[version:]:
         for statement in _statements(script):
             await driver.run(statement)
-    values = {"datacenter": settings.datacenter, "bucket_size": str(settings.bucket_size), "epoch": str(epoch)}
+    values = {
+        "datacenter": settings.datacenter,
+        "bucket_size": str(settings.bucket_size),
+        "epoch": str(epoch),
+        "store": store,
+    }
     for name, value in values.items():
         # Whoever comes first says it for good, though two migrate at once.
         await driver.decide(("INSERT INTO meta (name, value) VALUES (?, ?) IF NOT EXISTS", (name, value)))
@@ -87,6 +99,20 @@ async def _migrate(driver: Driver, settings: CassandraSettings, epoch: int) -> S
         raise SchemaUnknown(f"{settings.keyspace}: the schema was written and is not there")
     _check(made, settings)
     return made
+
+
+async def _check_copies(driver: Driver, settings: CassandraSettings) -> None:
+    """Without a copy in this data centre nothing can be read here: Cassandra would only say that copies are away."""
+    rows = await driver.run(
+        f"SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{_quoted(driver.keyspace)}'"
+    )
+    for (replication,) in rows:
+        places = sorted(set(replication) - {"class", "replication_factor"})
+        if places and settings.datacenter not in places:
+            raise SettingWrong(
+                f"cassandra_datacenter: {settings.keyspace} has copies in {', '.join(places)}, and none in"
+                f" {settings.datacenter}: a process of another data centre than the home does not serve it"
+            )
 
 
 def _check(schema: Schema, settings: CassandraSettings) -> None:
@@ -124,6 +150,7 @@ async def _found(driver: Driver) -> Schema | None:
             epoch=int(values["epoch"]),
             datacenter=values["datacenter"],
             bucket_size=int(values["bucket_size"]),
+            store=values.get("store", ""),
         )
     except (KeyError, ValueError) as error:
         raise SchemaUnknown(f"cassandra_keyspace: its table meta is not one of ours: {error}") from error

@@ -56,6 +56,12 @@ class CassandraStore:
             raise
         return store
 
+    @property
+    def home(self) -> str:
+        """Which store it is, in words: the same for every process on this keyspace, another for any other."""
+        schema = self._schema
+        return f"keyspace {self._driver.keyspace} of data centre {schema.datacenter} ({schema.store})"
+
     async def epoch(self) -> int:
         self._driver.check()
         return self._schema.epoch

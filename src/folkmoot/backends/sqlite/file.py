@@ -89,7 +89,7 @@ class StoreFile:
         self.checkpoints = 0
         self.checkpoint_failures = 0
         self.waits_in_vain = 0
-        self._path = path
+        self.path = path
         self._vfs = vfs
         self._synchronous = synchronous
         self._reserve = reserve
@@ -128,7 +128,7 @@ class StoreFile:
 
     def connect_reader(self) -> apsw.Connection:
         """A connection for one reader, on any thread."""
-        return connect(self._path, vfs=self._vfs, synchronous=self._synchronous, only_reads=True)
+        return connect(self.path, vfs=self._vfs, synchronous=self._synchronous, only_reads=True)
 
     def commit(self, works: Sequence[Work]) -> list[Result]:
         """Write what can be written of `works`, durably, and say of each what became of it. Raises Fault."""
@@ -168,9 +168,9 @@ class StoreFile:
             _log.exception("closing the file failed")
 
     def _open(self) -> None:
-        identify(self._path, vfs=self._vfs)
-        wal.force(self._path, vfs=self._vfs)
-        database = self._database = connect(self._path, vfs=self._vfs, synchronous=self._synchronous)
+        identify(self.path, vfs=self._vfs)
+        wal.force(self.path, vfs=self._vfs)
+        database = self._database = connect(self.path, vfs=self._vfs, synchronous=self._synchronous)
         migrate(database)
         check_last(database)
         (self.epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (0,)

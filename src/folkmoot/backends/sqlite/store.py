@@ -124,6 +124,11 @@ class SqliteStore:
         writer.start()
         return cls(file, writer, pool, lock)
 
+    @property
+    def home(self) -> str:
+        """Which store it is, in words: the same for every process on this file."""
+        return f"the file {self._file.path.resolve()}"
+
     async def epoch(self) -> int:
         self._check()
         return self._file.epoch
