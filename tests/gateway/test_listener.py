@@ -11,7 +11,14 @@ from typing import Any, ClassVar, TypeAlias
 import pytest
 import uvloop
 
-from folkmoot.gateway.listener import HEAD_BYTES_MAX, PIPELINED_MAX, Listener, ListenerSettings, raise_open_files
+from folkmoot.gateway.listener import (
+    HEAD_BYTES_MAX,
+    PIPELINED_MAX,
+    UNSENT_BYTES_MAX,
+    Listener,
+    ListenerSettings,
+    raise_open_files,
+)
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.problem import MEDIA_TYPE
 from folkmoot.gateway.proxies import Proxies
@@ -49,9 +56,11 @@ class Parrot:
 class Doors:
     def __init__(self) -> None:
         self.connections = 0
+        self.newest: Outlet | None = None
 
     def open(self, outlet: Outlet, /) -> Parrot:
         self.connections += 1
+        self.newest = outlet
         return Parrot(outlet, self)
 
 
@@ -59,6 +68,7 @@ class HeldApp:
     """Answers `ok` with the length of the body, and `/held` only once it is released."""
 
     def __init__(self) -> None:
+        self.doors = Doors()
         self.asked = asyncio.Event()
         self.release = asyncio.Event()
 
@@ -91,7 +101,7 @@ async def listening(
         http_connections_max=http_connections_max,
         request_seconds_max=request_seconds_max,
     )
-    listener = Listener(settings, app, Doors())
+    listener = Listener(settings, app, app.doors)
     url = await listener.start()
     assert url.startswith("http://127.0.0.1:")
     try:
@@ -343,6 +353,27 @@ def test_an_upgraded_socket_keeps_nothing_of_http(run: Run) -> None:
         run(test)
     finally:
         gc.enable()
+
+
+def test_who_does_not_read_fills_no_buffer_of_the_system(run: Run) -> None:
+    room_bytes = 4_096
+
+    async def test(port: int, listener: Listener, app: HeldApp) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", port))
+            await loop.sock_sendall(deaf, upgrade_request())
+            assert b"101" in await loop.sock_recv(deaf, 1_024)
+            outlet, written = app.doors.newest, 0
+            assert outlet is not None
+            while not outlet.buffered():
+                outlet.write(bytes(400))
+                written += 400
+            assert written <= UNSENT_BYTES_MAX + 4 * room_bytes
+
+    run(test)
 
 
 def test_a_thousand_at_once_are_all_served(run: Run) -> None:

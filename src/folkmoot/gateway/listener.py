@@ -38,6 +38,10 @@ HTTP_CONNECTIONS_MAX: Final = 1_024
 HAND_OVER: Final = "folkmoot.hand_over"
 """Key of a scope's extensions: what `hand_over` asks for the transport."""
 
+UNSENT_BYTES_MAX: Final = 16_384
+"""Of a connection, that the system holds and has not sent yet. Left to itself it takes megabytes for who does not read,
+and no buffer of ours would ever be seen to fill. What is on its way is bounded by the other end, and not by this."""
+
 SWEEP_GAP_S: Final = 0.1
 """The least time between two looks at who dawdles."""
 
@@ -97,6 +101,9 @@ class Listener:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if settings.reuse_port:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                # Each socket that is accepted has it from the one that listens.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
             listening.bind((settings.host, settings.port))
             listening.listen(BACKLOG)
             listening.setblocking(False)
