@@ -178,6 +178,25 @@ def test_nothing_there_of_a_question_older_than_the_place_asks_from_the_place() 
     assert [type(item) for item in places.take(1.4)] == [ev.JoinedEvent, Received, ev.Ended]
 
 
+def test_a_later_join_that_answers_a_question_older_than_the_place_skips_nothing_of_it() -> None:
+    places = Places({}, entries_max=100)
+    places.user = ME
+    places.connected()
+    places.look_for("g", 1.0)
+    places.asks.clear()
+    places.joined(joined(1), 1.1)
+    places.joined(joined(4), 1.2)
+    assert (places.asks, places.position_of("g")) == (["g"], "p1"), "2 to 4 are of the membership that it was told of"
+    places.entry(entry(5), 10, 1.2)
+    for seq in (2, 3, 4):
+        places.entry(entry(seq), 10, 1.3)
+    places.ended(ev.Ended(group="g", seq=4), 1.3)
+    places.joined(joined(4), 1.3)
+    places.entry(entry(5), 10, 1.3)
+    received = [item.seq for item in places.take(1.4) if isinstance(item, Received)]
+    assert (received, places.position_of("g")) == ([2, 3, 4, 5], "p5")
+
+
 def test_nothing_there_of_the_place_itself_ends_it_also_where_an_older_question_was_open() -> None:
     places = Places({}, entries_max=100)
     places.connected()

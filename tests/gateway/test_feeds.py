@@ -82,6 +82,23 @@ def test_a_group_that_is_not_there_has_no_feed() -> None:
     run(test)
 
 
+def test_a_feed_that_the_first_of_those_who_waited_for_it_ends_is_given_to_none_of_the_others() -> None:
+    async def test(bench: Bench) -> None:
+        group = bench.author.group
+
+        async def ended_by_the_first() -> None:
+            (await bench.feeds.open(group)).end()
+
+        first, *others = await asyncio.gather(
+            ended_by_the_first(), *(bench.feeds.open(group) for _ in range(2)), return_exceptions=True
+        )
+        assert first is None
+        assert [type(other) for other in others] == [FeedEnded, FeedEnded]
+        assert (await bench.feeds.open(group)).live
+
+    run(test)
+
+
 def test_a_new_incarnation_is_told_of_everything() -> None:
     async def test(bench: Bench) -> None:
         group = bench.author.group

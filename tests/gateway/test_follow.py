@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from folkmoot.backends.memory.disk import Disk
@@ -483,6 +484,47 @@ def test_a_store_that_is_away_once_the_removal_was_sent_does_not_change_that_it_
             assert store.views_left <= 0
             assert back.story(group) == ["2", "ended"]
             assert back.count(ev.Failed) == 0
+
+    run(test())
+
+
+class SetBackBeforeTheJoin(MemoryStore):
+    """A store that, from when it is told to, is away for the next mark, and then is one from before the last join."""
+
+    def __init__(self) -> None:
+        super().__init__(Disk(), bucket_size=8)
+        self.moment = ""
+
+    async def mark(self, group: str, seq: int) -> Mark | None:
+        if self.moment == "armed" and seq > 1:
+            self.moment = "set back"
+            raise StoreAway
+        return await super().mark(group, seq)
+
+    async def view(self, group: str, user: str) -> GroupView | None:
+        view = await super().view(group, user)
+        if view is None or self.moment != "set back":
+            return view
+        return msgspec.structs.replace(view, memberships=view.memberships[:-1])
+
+
+def test_an_end_is_told_once_though_the_store_is_away_and_set_back_before_the_next_membership_is_told() -> None:
+    async def test() -> None:
+        store = SetBackBeforeTheJoin()
+        async with Edge(store) as edge:
+            owner, other = await edge.member(OWNER), await edge.member(OTHER)
+            group = await a_group(owner, OTHER)
+            await heard(other, group, 1)
+            position = other.all(ev.EntryEvent)[-1].position
+            other.drop()
+            await owner.asked(group, "member.removed", {"user": OTHER}, "r")
+            await say(owner, group, "between")
+            await owner.asked(group, "member.added", {"users": [OTHER]}, "a")
+            back = await edge.talker(OTHER)
+            store.moment = "armed"
+            await back.resume({group: position})
+            assert store.moment == "set back"
+            assert back.story(group) == ["2", "ended"]
 
     run(test())
 

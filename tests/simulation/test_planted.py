@@ -20,7 +20,7 @@ from folkmoot.client import driver, inbox, outbox
 from folkmoot.client.kept import Changes
 from folkmoot.client.received import Item
 from folkmoot.delivery import service as delivery
-from folkmoot.gateway import announcer, connection, feed, follow, queries, wheel
+from folkmoot.gateway import announcer, connection, feed, follow, pointers, queries, wheel
 from folkmoot.model.group import Head
 from folkmoot.model.position import Standing
 from folkmoot.model.send import Appended, Outcome, Refused, SendKey
@@ -445,6 +445,11 @@ def _(patch: Patch) -> None:
             self._pointers[(pointer.group, pointer.user)] = (pointer.epoch, pointer.seq)
 
     patch.setattr(MemoryStore, "_raise_pointer", lowered)
+
+
+@planted("a read pointer is taken and never written", "sends")
+def _(patch: Patch) -> None:
+    patch.setattr(pointers.Pointers, "move", lambda self, user, group, epoch, seq: None)
 
 
 # The client.

@@ -4,7 +4,7 @@ import msgspec
 
 from folkmoot.checker.laws import judge_run
 from folkmoot.testing.happenings import Noted, Took
-from folkmoot.testing.plan import Fault, small_plan
+from folkmoot.testing.plan import Fault, Step, small_plan
 from folkmoot.testing.simulation import run_plan
 
 
@@ -44,3 +44,14 @@ def test_when_all_heals_whoever_had_no_bus_is_told_that_it_may_have_missed_somet
     other = Fault(at_s=1.2, kind="bus away", target="gateway-2", lasts_s=60.0)
     plan = msgspec.structs.replace(small_plan(faults=(fault, other), heal_s_max=60.0), lasts_s=12.0)
     assert judge_run(run_plan(plan)) == []
+
+
+def test_one_that_does_not_know_that_its_connection_is_gone_is_waited_for_and_with_it_what_it_has_read() -> None:
+    # The last thing that user-2 does is to read all there is, over a connection of which only the gateway knows.
+    broken = Fault(at_s=3.7, kind="break", target="user-2/phone", other="server")
+    plan = small_plan(faults=(broken,))
+    plan.steps.append(Step(at_s=3.8, who="user-2/phone", what="read", group="g"))
+    run = run_plan(plan)
+    assert judge_run(run) == []
+    assert [row.unread for row in run.rows["user-2/phone"]] == [0]
+    assert run.healed_s > 5.0  # Until it has noticed the silence.

@@ -30,7 +30,8 @@ class Place:
         self.role = role
         # A resume of it is under way, and nothing has been heard of it since.
         self.asked = False
-        # The group was asked for, with no position, before this place began: that may yet be answered with nothing.
+        # The group was asked for, with no position, before this place began: that may yet be answered with nothing, or
+        # with a later membership than the one that this place is in.
         self.doubted = False
         # All that was missed has come, on this connection.
         self.live = False
@@ -153,6 +154,10 @@ class Places:
         elif event.seq > place.seq:
             if group in self._gaps or place.starved:
                 return  # Said before the gap was known of: what it skips is still to come, and it will be said again.
+            if place.doubted:
+                place.doubted = False
+                self._lacks(group, now_s, again=True)
+                return
             place.position, place.seq = event.position, event.seq
         self.joined_at(group, event.join)
         place.name, place.role = event.name, event.role

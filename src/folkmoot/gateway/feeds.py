@@ -47,7 +47,7 @@ class Feeds:
         return len(self._feeds)
 
     async def open(self, group: GroupId) -> Feed:
-        """The live feed of a group that exists. Raises StoreAway, FeedEnded (the group is not there)."""
+        """The live feed of a group that exists. Raises StoreAway, FeedEnded (the group is not there, or it broke)."""
         feed = self._feeds.get(group)
         if feed is not None and feed.live:
             return feed
@@ -55,7 +55,11 @@ class Feeds:
         if opening is None:
             opening = self._opening[group] = asyncio.create_task(self._open(group))
             opening.add_done_callback(lambda _: self._opening.pop(group, None))
-        return await asyncio.shield(opening)
+        feed = await asyncio.shield(opening)
+        if not feed.live:
+            # Of those who waited for it, one who was woken before has ended it: nothing is pushed to it any more.
+            raise FeedEnded(group)
+        return feed
 
     async def announce(self, groups: Iterable[GroupId] | None = None) -> None:
         """Tell delivery where the feeds of `groups` (all, where None) stand, and learn who owns their partitions."""

@@ -264,24 +264,27 @@ class Follower:
 
     async def _join(self, view: GroupView, span: Span) -> Place:
         """Say that a membership starts; the position skips to the number before its first entry."""
-        connection = self._connection
+        joined, place = await self._joined(view, span)
+        self._connection.send(joined)
+        return place
+
+    async def _joined(self, view: GroupView, span: Span) -> tuple[ev.JoinedEvent, Place]:
+        """What is to be said of a membership that starts, and where it starts."""
         seq = span.first - 1
-        mark = await connection.gateway.store.mark(view.group, seq)
+        mark = await self._connection.gateway.store.mark(view.group, seq)
         if mark is None:
             raise FeedEnded(view.group)
         position = position_at(mark.epoch, seq, mark.hash)
         membership = next(m for m in view.memberships if span.first in span_of(m, history_all=view.history_all))
-        connection.send(
-            ev.JoinedEvent(
-                group=view.group,
-                position=str(position),
-                seq=seq,
-                join=membership.join,
-                name=view.name,
-                role=membership.role,
-            )
+        joined = ev.JoinedEvent(
+            group=view.group,
+            position=str(position),
+            seq=seq,
+            join=membership.join,
+            name=view.name,
+            role=membership.role,
         )
-        return Place(view.group, position, span.last, membership.join)
+        return joined, Place(view.group, position, span.last, membership.join)
 
     async def _snapshot(self, view: GroupView) -> ev.Snapshot:
         membership = current(view.memberships)
@@ -384,10 +387,13 @@ class Follower:
         if view is not None and span is not None and not _begins_anew(view, span, place.seq):
             place.last = span.last
             return False
+        # Read before anything is said: where the store is away for it, all is judged anew, and `ended` is said once.
+        following = None if view is None or span is None else await self._joined(view, span)
         connection.send(ev.Ended(group=place.group, seq=place.seq))
-        if view is None or span is None:
+        if following is None:
             return True
-        again = await self._join(view, span)
+        joined, again = following
+        connection.send(joined)
         place.seq, place.mark, place.last, place.acked = again.seq, again.mark, again.last, again.seq
         place.join = again.join
         return False

@@ -13,6 +13,7 @@ from folkmoot.client.outbox import Answered
 from folkmoot.client.received import GroupEvent, Received
 from folkmoot.client.store import MemoryClientStore
 from folkmoot.model.ids import GroupId, SendId, group_id
+from folkmoot.protocol.events import Ended, Reset
 from folkmoot.testing.happenings import Asked, Happening, Heard, Told, Took
 from folkmoot.testing.plan import Person, Step
 from folkmoot.testing.virtual_loop import Process
@@ -77,6 +78,8 @@ class Machine:
         self._world = world
         self._pending: list[Received | GroupEvent] = []
         self.todo: list[Step] = []
+        # Up to where its application has read, in this life, each group that it is in.
+        self.read: dict[GroupId, int] = {}
 
     @property
     def name(self) -> str:
@@ -94,6 +97,7 @@ class Machine:
         self.process = process
         self.lives += 1
         self._pending = []
+        self.read = {}
         process.spawn(self._live())
 
     def crash(self) -> None:
@@ -142,6 +146,8 @@ class Machine:
             pending, self._pending = self._pending, []
             for item in pending:
                 world.record(self._took(item, now_ms))
+                if isinstance(item, Ended | Reset):
+                    self.read.pop(item.group, None)
 
     # Inside.
 
@@ -194,6 +200,7 @@ class Machine:
                 place = self.place(group)
                 if place is not None:
                     client.mark_read(group, place.seq)
+                    self.read[group] = max(self.read.get(group, 0), place.seq)
             case "create":
                 self._later(
                     lambda: client.create_group(

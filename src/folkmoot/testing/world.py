@@ -264,7 +264,7 @@ class World:
         """What is not as it has to be in the end; nothing once everybody has everything."""
         found = []
         for machine in self.machines.values():
-            if not machine.is_connected:
+            if not machine.is_connected or not self._has_whole_wire(machine):
                 found.append(f"{machine.name} is not connected")
             elif machine.todo:
                 found.append(f"{machine.name} has not done what it was to do")
@@ -285,12 +285,30 @@ class World:
             found += [
                 f"{machine.name} is in {group}, which is gone" for group in machine.places() if group not in groups
             ]
+        found += self._pointers_behind()
         for name, node in self.nodes.items():
             if isinstance(node.service, Router) and node.service.statistics()["waiting"]:
                 found.append(f"{name} has sends waiting")
         return found
 
     # Inside.
+
+    def _has_whole_wire(self, machine: Machine) -> bool:
+        return any(wire.client is machine.process and wire.is_whole for wire in self.wires)
+
+    def _pointers_behind(self) -> list[str]:
+        """Which read pointers have not come to the store. One that was set back has lost some, and nobody knows."""
+        store, found = self.database.store, list[str]()
+        if self.database.life:
+            return found
+        for machine in self.machines.values():
+            user = machine.person.user
+            for group, seq in machine.read.items():
+                held = store._groups.get(group)
+                stored = store._pointers.get((group, user), (0, 0))[1]
+                if held is not None and held.state.membership(user) is not None and stored < seq:
+                    found.append(f"{machine.name} has read {group} up to {seq}, and the store has {stored}")
+        return found
 
     def _hears(self, process: str, source: str) -> bool:
         """Whether a heartbeat of `source` gets to the process."""

@@ -101,6 +101,11 @@ class Wire:
         self._held_down: list[bytes] = []
         self._unread: list[bytes] = []
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether both ends have it: one whose other end is gone may not know of that yet."""
+        return self.client_up and self.server_up and not self._dead
+
     async def open(self) -> ClientEnd:
         """Called by the client. Raises NotConnected; waits for ever where nobody answers."""
         opened: asyncio.Future[None] = self._loop.create_future()
