@@ -429,6 +429,17 @@ def _(patch: Patch) -> None:
     patch.setattr(wheel.Wheel, "_expire_tokens", lambda self: None)
 
 
+@planted("a task dies once it has done its work, and nobody reads of what", "reconnects")
+def _(patch: Patch) -> None:
+    refresh = connection.Connection._refresh
+
+    async def done_and_dead(self: Any, token: str) -> None:
+        await refresh(self, token)
+        raise LookupError("what was not foreseen")
+
+    patch.setattr(connection.Connection, "_refresh", done_and_dead)
+
+
 @planted("unread counts what came before the join", "membership")
 def _(patch: Patch) -> None:
     async def from_the_pointer(self: Any, view: Any, membership: Any) -> int:

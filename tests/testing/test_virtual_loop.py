@@ -113,3 +113,22 @@ def test_what_nobody_handled_is_kept() -> None:
     loop.run(main())
     assert len(loop.unhandled) == 1
     assert "of nobody" in loop.unhandled[0]
+
+
+def test_a_task_that_dies_of_what_nobody_reads_is_told_of_unless_its_process_was_killed() -> None:
+    loop = VirtualLoop(0)
+
+    async def die() -> None:
+        raise LookupError("what was not foreseen")
+
+    async def main() -> None:
+        living, killed = loop.process("living"), loop.process("killed")
+        tasks = [living.spawn(die()), killed.spawn(die()), living.spawn(die())]
+        await asyncio.sleep(1)
+        killed.kill()
+        with pytest.raises(LookupError):
+            await tasks[2]
+
+    loop.run(main())
+    assert [line.partition(":")[0] for line in loop.unhandled] == ["living"]
+    assert "what was not foreseen" in loop.unhandled[0]

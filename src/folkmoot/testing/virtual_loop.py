@@ -94,7 +94,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_number = 0
         self._runnable: list[Process] = []
-        self._every_task: list[asyncio.Task[Any]] = []
+        self._every_task: list[tuple[Process, asyncio.Task[Any]]] = []
         self.main = Process(self, "world")
 
     def time(self) -> float:
@@ -103,7 +103,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end of `work`, then let go of all that is left. Raises Deadlock, Livelock, what `work` raises."""
         try:
-            return self.run_until_complete(self.main.spawn(work))
+            result = self.run_until_complete(self.main.spawn(work))
+            self._tell_of_the_dead()
+            return result
         finally:
             self._finish()
 
@@ -141,9 +143,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         # A name of its own: asyncio counts names through the life of the interpreter.
         task = asyncio.Task(coro, loop=self, name=name or "task", context=context)
         # Held until the end: what is collected earlier would run its `finally` in another process's step.
-        self._every_task.append(task)
+        process = _process.get(self.main) if context is None else context.get(_process, self.main)
+        self._every_task.append((process, task))
         if len(self._every_task) > 4_096:
-            self._every_task = [task for task in self._every_task if not task.done()]
+            self._every_task = [(owner, task) for owner, task in self._every_task if not task.done()]
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -218,10 +221,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if not handle.cancelled():
                 self._offer(handle)
 
+    def _tell_of_the_dead(self) -> None:
+        """Tasks that died of something that nobody has read: what they were to do is done by nobody since.
+
+        Not those of a process that was killed: whoever was to read it is gone.
+        """
+        for process, task in self._every_task:
+            if task._log_traceback and not process.killed:
+                error, name = task.exception(), getattr(task.get_coro(), "__qualname__", "?")
+                self.unhandled.append(f"{process.name}: {name} died, and nobody knows of it: {error!r}")
+
     def _finish(self) -> None:
         """Close what is still in the middle of something: it belongs to nobody any more."""
         self.is_over = True
-        for task in self._every_task:
+        for _, task in self._every_task:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 coroutine: Any = task.get_coro()
