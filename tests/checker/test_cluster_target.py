@@ -6,6 +6,7 @@ from collections import Counter
 from folkmoot.checker.cluster_target import ClusterTarget
 from folkmoot.checker.target import KINDS
 from folkmoot.cluster.plan import Shape
+from folkmoot.cluster.running import Cluster
 
 SMALL = Shape(cassandra_nodes=0, nats=2, gateways=2, routers=1, deliveries=1)
 
@@ -18,6 +19,45 @@ def test_what_it_can_suffer_is_named_and_a_single_node_of_cassandra_is_left_alon
     for target in (one, three):
         asyncio.run(target.close())
         assert not target.folder.exists()
+
+
+class ThreeNodes(Cluster):
+    """What is done to three nodes of Cassandra that nobody started, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.shape = Shape(cassandra_nodes=3)
+
+    async def kill(self, name: str) -> bool:
+        self.done.append("kill")
+        return True
+
+    async def start(self, name: str, on_ready: object = None) -> None:
+        self.done.append("start")
+
+    def pause(self, name: str) -> bool:
+        self.done.append("pause")
+        return True
+
+    def resume(self, name: str) -> bool:
+        self.done.append("resume")
+        return True
+
+    async def rejoined(self) -> None:
+        self.done.append("rejoined")
+
+
+def test_a_node_of_cassandra_is_killed_and_brought_back_and_seen_by_the_others_before_the_next() -> None:
+    async def body() -> None:
+        target = ClusterTarget(Shape(cassandra_nodes=3), 1)
+        cluster = target._cluster = ThreeNodes()
+        for kind in ("kill_cassandra", "pause_cassandra", "kill_router"):
+            await target.faults[kind](0.0)
+        assert cluster.done == ["kill", "start", "rejoined", "pause", "resume", "rejoined", "kill", "start"]
+        target._cluster = None
+        await target.close()
+
+    asyncio.run(body())
 
 
 def test_every_fault_of_a_process_or_of_the_bus_is_healed() -> None:

@@ -9,7 +9,7 @@ import pytest
 from folkmoot.checker.crowd import CrowdSettings
 from folkmoot.checker.history import FAULTS, Verdict
 from folkmoot.checker.live import LiveCheck, LiveReport, LiveSettings, Round, Step
-from folkmoot.checker.target import Faults, RunningServer, Strike
+from folkmoot.checker.target import NETWORK, Faults, RunningServer, Strike
 from folkmoot.testing.served import Served, served
 
 CROWD = CrowdSettings(clients=4, groups=2, members=3, sends_per_s=100.0, comings_per_s=5.0)
@@ -131,6 +131,26 @@ def test_recoveries_are_by_what_struck_together() -> None:
     assert (round(kill.p50_s, 9), round(kill.whole_p50_s, 9)) == (0.3, 1.8)
     assert report.recoveries()["pause + cut"].count == 1
     assert not report.clean
+
+
+class Sufferer(RunningServer):
+    """Can suffer what a cluster can, as far as draws go."""
+
+    @property
+    def faults(self) -> Faults:
+        return dict.fromkeys(("cut", "slow", "kill_gateway", "kill_cassandra", "pause_nats", "bus_cut"), _nothing)
+
+
+async def _nothing(_: float) -> None:
+    return
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_fault_of_a_process_is_struck_once_before_any_is_struck_again(seed: int) -> None:
+    check = LiveCheck(Sufferer("http://127.0.0.1:1"), str, LiveSettings(seed=seed))
+    drawn = [kinds[0] for kinds in (check._draw() for _ in range(60)) if kinds[0] not in NETWORK]
+    assert set(drawn[:4]) == {"kill_gateway", "kill_cassandra", "pause_nats", "bus_cut"}
+    assert len(drawn) > 20
 
 
 def test_the_same_seed_draws_the_same_faults(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.cluster.cassandra_node import CassandraNode, NodeSettings, answers, command, configuration, files
+from folkmoot.cluster.cassandra_node import (
+    CassandraNode,
+    NodeSettings,
+    answers,
+    command,
+    configuration,
+    files,
+    has_all_copies,
+)
 from folkmoot.cluster.process import ProcessFailed, free_port
 
 
@@ -87,6 +95,8 @@ def test_a_real_node_that_is_killed_or_paused_does_not_answer_and_comes_back(
         node = CassandraNode(settings)
         await node.start()
         assert await answers(settings.address, settings.cql_port)
+        assert await has_all_copies(settings.address, settings.cql_port, "system.local")
+        assert not await has_all_copies(settings.address, settings.cql_port, "system.nothing_here")
         await node.kill()
         assert not await answers(settings.address, settings.cql_port)
         await node.start()

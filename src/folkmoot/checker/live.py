@@ -24,7 +24,7 @@ NETWORK_SHARE: Final = 0.25
 """Of the rounds: so often a fault of the network comes together with one of the process."""
 
 WEIGHTS: Final = {"kill": 9, "pause": 9, "restart": 1, "full_disk": 2}
-"""How often each fault of a process is drawn; each of the network's has weight 1."""
+"""How often each fault of a process is drawn, once each has been; each of the network's has weight 1."""
 
 ACT_S_MAX: Final = 300.0
 """A run is acts of at most this, each judged by itself with groups of its own, so that hours need no more memory."""
@@ -126,6 +126,7 @@ class LiveCheck:
         self._on_step = on_step
         self._chance = random.Random(settings.seed)
         self._rounds: list[Round] = []
+        self._struck: set[str] = set()
         self._verdicts: list[Verdict] = []
         self._stuck: list[str] = []
         self._reconnects = 0
@@ -217,7 +218,10 @@ class LiveCheck:
         weights = [WEIGHTS.get(kind, 1) for kind in process]
         if not process or (network and self._chance.random() < len(network) / (len(network) + sum(weights))):
             return (self._chance.choice(network),) if network else ()
-        chosen = self._chance.choices(process, weights)[0]
+        # Each at least once where there is time for all, and only then by weight.
+        unstruck = [kind for kind in process if kind not in self._struck]
+        chosen = self._chance.choice(unstruck) if unstruck else self._chance.choices(process, weights)[0]
+        self._struck.add(chosen)
         if network and self._chance.random() < NETWORK_SHARE:
             return (chosen, self._chance.choice(network))
         return (chosen,)

@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 
-EVENTS: Final[dict[str, str]] = {"nats": "bus cut"}
-"""What is logged of the loss of one. Of our own roles it is a view of who lives, which has become smaller. Of a node of
-Cassandra nothing is: its driver goes on to another, and says so to nobody."""
+EVENTS: Final[dict[str, str]] = {"nats": "bus cut", "cassandra": "a node of Cassandra is away"}
+"""What is logged of the loss of one. Of our own roles it is a view of who lives, which has become smaller."""
 
 VIEW_CHANGED: Final = "who lives has changed"
 

@@ -38,6 +38,7 @@ STATE_FILE: Final = "cluster.json"
 READY_S_MAX: Final[dict[Kind, float]] = {
     "cassandra": cassandra_node.READY_S_MAX, "nats": 15.0, "router": 60.0, "delivery": 60.0, "gateway": 60.0,
 }  # fmt: skip
+SCHEMA_TABLE: Final = "folkmoot.meta"
 STOP_S_MAX: Final = 40.0
 SCHEMA_S_MAX: Final = 120.0
 LOG_BYTES_MAX: Final = 16 * 1_048_576
@@ -166,6 +167,19 @@ class Cluster:
                 raise ProcessFailed(f"{name} is not ready after {READY_S_MAX[part.kind]:g} s: see {part.log.parent}")
             await asyncio.sleep(LOOK_AGAIN_S)
         on_ready(part)
+
+    async def rejoined(self) -> None:
+        """Return once each node of Cassandra sees all the others. Raises ProcessFailed where one does not in time.
+
+        Before that, to lose another would leave no majority.
+        """
+        ends_s = time.monotonic() + READY_S_MAX["cassandra"]
+        for name in self.of_kind("cassandra"):
+            part = self.parts[name]
+            while not await cassandra_node.has_all_copies(part.address, part.port, SCHEMA_TABLE):
+                if time.monotonic() > ends_s:
+                    raise ProcessFailed(f"{name} misses another: see {part.log.parent}")
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     async def kill(self, name: str) -> bool:
         """SIGKILL, and wait until it is gone; whether it ran."""

@@ -25,7 +25,7 @@ class LossyDriver(Driver):
     """The next conditional writes go as `losses` says: `done` and not answered, or `late`: not begun until told."""
 
     def __init__(self, inner: Driver) -> None:
-        super().__init__(inner._session, inner.keyspace)
+        super().__init__(inner._session, inner.keyspace, inner._cluster)
         self.losses: list[str] = []
         self.late: list[Callable[[], Awaitable[object]]] = []
         self.before: Callable[[], Awaitable[object]] | None = None

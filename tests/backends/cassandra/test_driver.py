@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import acsylla
 import msgspec
 import pytest
 
@@ -17,6 +18,14 @@ def test_settings_show_no_password() -> None:
     settings = CassandraSettings(hosts=("127.0.0.1",), datacenter="home", user="user-1", password="hidden")
     assert "hidden" not in repr(settings)
     assert "home" in repr(settings)
+
+
+def test_a_node_that_is_away_or_back_is_logged_by_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        for event in ("DOWN", "UP", "ADD"):
+            driver_module._tell_of_node(acsylla.HostListenerEvent[event], "10.0.0.1")
+    said = [(record.message, record.__dict__["node"]) for record in caplog.records]
+    assert said == [("a node of Cassandra is away", "10.0.0.1"), ("a node of Cassandra is there", "10.0.0.1")]
 
 
 def test_nobody_there_is_told_by_the_name_of_the_setting() -> None:

@@ -41,6 +41,8 @@ _DEFINITE: Final = (
 )
 """Told before anything was begun."""
 
+_log = logging.getLogger(__name__)
+
 # What the library has to say is said by our own errors: those reach whoever asked.
 logging.getLogger("acsylla").addHandler(logging.NullHandler())
 logging.getLogger("acsylla").propagate = False
@@ -76,8 +78,10 @@ class Driver:
     Reads are at LOCAL_QUORUM, or LOCAL_SERIAL where asked; writes at LOCAL_QUORUM, their conditions at LOCAL_SERIAL.
     """
 
-    def __init__(self, session: Any, keyspace: str) -> None:
+    def __init__(self, session: Any, keyspace: str, cluster: Any) -> None:
         self._session = session
+        # Kept for as long as the session: the library tells its nodes' comings and goings to a part of it.
+        self._cluster = cluster
         self.keyspace = keyspace
         self._prepared: dict[str, asyncio.Future[Any]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -212,6 +216,7 @@ async def connect(settings: CassandraSettings, *, keyspace: str | None = None) -
             coalesce_delay_us=100,
             log_level="critical",
             application_name="folkmoot",
+            host_listener_callback=_tell_of_node,
         )
         session = await cluster.create_session(keyspace=keyspace)
     except errors.CassErrorServerBadCredentials as error:
@@ -228,4 +233,11 @@ async def connect(settings: CassandraSettings, *, keyspace: str | None = None) -
         if "datacenter" in str(error):
             raise SettingWrong(f"cassandra_datacenter: {where} has no data centre {settings.datacenter!r}") from error
         raise StoreAway(f"cassandra_hosts: no Cassandra answers at {where}: {error}") from error
-    return Driver(session, keyspace or "")
+    return Driver(session, keyspace or "", cluster)
+
+
+def _tell_of_node(event: acsylla.HostListenerEvent, address: str) -> None:
+    if event is acsylla.HostListenerEvent.DOWN:
+        _log.warning("a node of Cassandra is away", extra={"node": address})
+    elif event is acsylla.HostListenerEvent.UP:
+        _log.info("a node of Cassandra is there", extra={"node": address})
