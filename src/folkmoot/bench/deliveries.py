@@ -4,7 +4,7 @@ from typing import Final
 
 from folkmoot.bench.plan import SIZES
 from folkmoot.bench.run import Run, fanned_out, series_of
-from folkmoot.bench.stage import NAP_S, Stage
+from folkmoot.bench.stage import NAP_S, NAP_SHORT_S, Stage
 from folkmoot.bench.window import Window, curve_of, per_commit, refusals_of, tail_of, times_of
 
 SENDS_PER_S_MAX: Final = 1_000.0
@@ -63,7 +63,7 @@ def hot(stage: Stage) -> Run:
 
 def latency(stage: Stage) -> Run:
     """From when a message was meant to be sent until the last member of its group has it."""
-    return _observed(stage, traffic="sends_to_last")
+    return _observed(stage, traffic="sends_to_last", nap_s=NAP_SHORT_S)
 
 
 def blast(stage: Stage) -> Run:
@@ -107,9 +107,9 @@ def ladder(stage: Stage) -> Run:
     return run
 
 
-def _observed(stage: Stage, *, traffic: str) -> Run:
+def _observed(stage: Stage, *, traffic: str, nap_s: float = NAP_S) -> Run:
     """The plan's load on a server of its own, without the floor."""
-    with stage.server() as server, stage.up(stage.job(server, traffic=traffic, nap_s=NAP_S)) as fleet:
+    with stage.server() as server, stage.up(stage.job(server, traffic=traffic, nap_s=nap_s)) as fleet:
         window = stage.watch(server, fleet)
     run = Run(figures=window.conditions(), refusals=refusals_of(window), series=series_of("server", window))
     if not run.refusals:
