@@ -63,6 +63,10 @@ def with_more_unread(run: Run) -> Run:
     return msgspec.structs.replace(run, rows=rows)
 
 
+def with_a_group_left_out(run: Run) -> Run:
+    return msgspec.structs.replace(run, rows={who: rows[1:] for who, rows in run.rows.items()})
+
+
 def stored_twice(run: Run) -> Run:
     stored = next(h for h in run.happenings if isinstance(h, Stored))
     other = msgspec.structs.replace(stored, hash=b"other")
@@ -83,6 +87,7 @@ def test_a_run_as_it_was_is_clean() -> None:
         (asked_the_other_way_round, "order"),
         (given_to_a_stranger, "outside"),
         (with_more_unread, "unread"),
+        (with_a_group_left_out, "chain"),
         (stored_twice, "epoch"),
         (lambda run: msgspec.structs.replace(run, behind=["someone"]), "stuck"),
         (lambda run: msgspec.structs.replace(run, strange=["something"]), "strange"),

@@ -61,6 +61,7 @@ def judge_run(run: Run) -> list[Violation]:
         *_of_order(run, stage),
         *(Violation(law, what) for law, what in of_stories(stage)),
         *_of_given(run, stage),
+        *_of_lists(run),
         *_of_unread(run),
         *_of_meanings(run, stage),
         *(Violation(law, what) for law, what in run.breaches),
@@ -200,6 +201,17 @@ def _of_given(run: Run, stage: Stage) -> Iterator[Violation]:
                     yield Violation("altered", f"{user} was sent {group} {seq}, which the log does not have like that")
             elif end is not None and not stage.may_see(user, group, seq):
                 yield Violation("outside", f"{user} was sent {group} {seq}")
+
+
+def _of_lists(run: Run) -> Iterator[Violation]:
+    """At the end every client is told of all groups that its user is in, and of no other."""
+    users = {person.machine: person.user for person in run.plan.people}
+    for machine, rows in run.rows.items():
+        listed = {row.group for row in rows}
+        there = {group for group, end in run.ends.items() if end.state.membership(users[machine]) is not None}
+        for group in sorted(there ^ listed):
+            lacks = "lacks" if group in there else "has"
+            yield Violation("chain", f"{machine}: the list of its groups {lacks} {group}")
 
 
 def _of_unread(run: Run) -> Iterator[Violation]:
