@@ -18,7 +18,15 @@ from folkmoot.ports import subjects
 from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.ports.store import Mark, StoreAway, StoreUnknown, Write
 from folkmoot.ports.subjects import Answer, Stored, Submit
-from folkmoot.router.service import BATCH_BYTES_MAX, Pending, Router, RouterSettings, taken_from
+from folkmoot.router.service import (
+    BATCH_BYTES_MAX,
+    GATHER_S_MAX,
+    Pending,
+    Router,
+    RouterSettings,
+    gather_s,
+    taken_from,
+)
 
 OWNER = "user-1"
 GROUP = group_id(OWNER, "make")
@@ -278,6 +286,77 @@ def test_stopping_answers_what_was_taken() -> None:
         assert (await asked).seq == 1
 
     asyncio.run(body())
+
+
+class SlowStore(MemoryStore):
+    """Each append takes so many seconds, by the clock that stands beside it; no time passes for real."""
+
+    clock: "HandClock"
+    append_s: float = 0.0
+
+    async def append(self, write: Write) -> Head:
+        await asyncio.sleep(0)
+        self.clock.now_s += self.append_s
+        return await super().append(write)
+
+
+class HandClock(SystemClock):
+    """Whoever sleeps is noted, and sleeps until the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.asleep: list[tuple[float, asyncio.Future[None]]] = []
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        self.asleep.append((seconds, woken))
+        await woken
+
+
+def test_after_a_slow_append_of_several_those_answered_come_along_with_those_who_waited() -> None:
+    async def body() -> None:
+        bench = Bench(Disk(), bucket_size=1_000)
+        clock = HandClock()
+        bench.store = store = SlowStore(Disk(), bucket_size=1_000)  # type: ignore[assignment]
+        store.clock = clock
+        bench.router = Router(store, bench.bus, clock, SystemChance(), RouterSettings())
+        await bench.router.start()
+        await bench.ask(a_send("make", kind="group.created", join=0))
+        store.append_s = 0.08
+        assert [pause for pause, _ in clock.asleep] == [1.0, 10.0]  # Heads and audits: nothing waits to gather.
+        first = [asyncio.create_task(bench.ask(a_send(f"a{n}"))) for n in range(2)]
+        while bench.router.statistics()["waiting"] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waited = [asyncio.create_task(bench.ask(a_send(f"b{n}"))) for n in range(3)]
+        assert [(await one).seq for one in first] == [2, 3]
+        again = [asyncio.create_task(bench.ask(a_send(f"c{n}"))) for n in range(2)]
+        while bench.router.statistics()["waiting"] < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        pause_s, woken = clock.asleep[-1]
+        assert round(pause_s, 9) == 0.02
+        batches = bench.router.statistics()["batches"]
+        woken.set_result(None)
+        assert [(await one).seq for one in (*waited, *again)] == [4, 5, 6, 7, 8]
+        assert bench.router.statistics()["batches"] == batches + 1
+        # Nobody else comes: a router that stops does not wait for who is not there.
+        stopping = asyncio.create_task(bench.router.stop())
+        await asyncio.sleep(0)
+        clock.asleep[-1][1].set_result(None)
+        await stopping
+        assert bench.router.statistics()["waiting"] == 0
+
+    asyncio.run(body())
+
+
+def test_nobody_waits_for_more_after_one_alone_or_a_quick_append() -> None:
+    assert gather_s(1, 1.0) == 0.0
+    assert gather_s(8, 0.004) == 0.0
+    assert gather_s(2, 0.02) == 0.005
+    assert gather_s(8, 10.0) == GATHER_S_MAX
 
 
 def test_plain_appends_ask_for_no_outcomes_and_copies_do() -> None:

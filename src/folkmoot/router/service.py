@@ -41,6 +41,12 @@ BATCH_BYTES_MAX = 2 * 1_048_576
 SENDS_WAITING_MAX = 50_000
 """Of all groups. One more is not taken in: the gateway gets no answer and asks again."""
 
+SLOW_APPEND_S_MIN = 0.005
+GATHER_SHARE = 0.25
+GATHER_S_MAX = 0.05
+"""After an append that took long, and had several entries, the next of that group waits for a share of its time. Those
+who were just answered come along with what waited meanwhile, where they would else take turns, half of them each."""
+
 TRIES_MAX = 12
 BACKOFF_S = 0.002
 BACKOFF_S_MAX = 0.5
@@ -211,6 +217,7 @@ class Router:
         self._tasks.discard(appended)
         if appended.cancelled():
             return
+        took_s = self._clock.monotonic_s() - begun_s
         error = appended.exception()
         if error is not None:
             self._spawn(self._work(write.group, taken, error))
@@ -221,7 +228,7 @@ class Router:
             self._answer(batch, taken)
             self._publish(batch, taken)
         finally:
-            self._end(write.group, taken, len(batch.rulings))
+            self._end(write.group, taken, len(batch.rulings), gather_s(len(taken), took_s))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -238,15 +245,21 @@ class Router:
             done = len(taken)
         self._end(group, taken, done)
 
-    def _end(self, group: GroupId, taken: list[Pending], done: int) -> None:
+    def _end(self, group: GroupId, taken: list[Pending], done: int, pause_s: float = 0.0) -> None:
         """The first of `taken` are settled: go on with the others, and with what has come meanwhile."""
         self._waiting -= done
         queue = self._queues[group]
         queue.extendleft(reversed(taken[done:]))
-        if queue:
+        if pause_s:
+            self._spawn(self._gather(group, pause_s))
+        elif queue:
             self._begin(group)
         else:
             del self._queues[group]
+
+    async def _gather(self, group: GroupId, pause_s: float) -> None:
+        await self._clock.sleep(pause_s)
+        self._end(group, [], 0)
 
     async def _settle(self, group: GroupId, taken: Sequence[Pending], tried: BaseException | None) -> int:
         """Have the first of `taken` decided, stored and answered; how many were. `tried`: how a plain append failed."""
@@ -432,6 +445,13 @@ class Router:
                 self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
             for hint in self._joiners.since(oldest_s):
                 self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
+
+
+def gather_s(entries: int, took_s: float) -> float:
+    """How long to wait for more of a group, after an append of so many entries that took so long; 0: not at all."""
+    if entries < 2 or took_s < SLOW_APPEND_S_MIN:
+        return 0.0
+    return min(GATHER_SHARE * took_s, GATHER_S_MAX)
 
 
 def taken_from(queue: deque[Pending], entries_max: int) -> list[Pending]:

@@ -16,8 +16,9 @@ from folkmoot.backends.cassandra.rows import (
     MOVE_HEAD,
     MOVE_HEAD_UNCHANGED,
     MOVE_WRITES,
-    PUT_OUTCOME,
+    PUT_APPENDED,
     PUT_READER,
+    PUT_REFUSED,
     bucket_of,
     genesis_row,
     key_of,
@@ -168,9 +169,9 @@ class Appends:
             statements = [(MOVE_WRITES, (expected.writes + 1, *where))]
         for entry in entries:
             statements.append(putting(bucket, entry))
-            statements.append((PUT_OUTCOME, (group, bucket, key_of((entry.sender, entry.send_id)), entry.seq, None)))
+            statements.append((PUT_APPENDED, (group, bucket, key_of((entry.sender, entry.send_id)), entry.seq)))
         for key, code in write.refusals.items():
-            statements.append((PUT_OUTCOME, (group, bucket, key_of(key), None, code)))
+            statements.append((PUT_REFUSED, (group, bucket, key_of(key), code)))
         # The last of each sender: an accepted message moves its sender's pointer to it.
         readers = {e.sender: (e.epoch, e.seq) for e in entries if e.kind == MESSAGE}
         statements.extend((PUT_READER, (group, bucket, sender, *read)) for sender, read in readers.items())

@@ -18,7 +18,8 @@ ABSENT_KNOWN_MAX: Final = 200_000
 _IN_BUCKET: Final = f"SELECT {HEAD_COLUMNS}, key, code FROM log WHERE group_id = ? AND bucket = ? AND (slot, key) IN ?"
 _IN_INDEX: Final = "SELECT at_seq, code FROM outcomes WHERE group_id = ? AND key = ?"
 _OF_BUCKET: Final = f"SELECT key, at_seq, code FROM log WHERE group_id = ? AND bucket = ? AND slot = {OUTCOMES}"
-_PUT_INDEX: Final = "INSERT INTO outcomes (group_id, key, at_seq, code) VALUES (?, ?, ?, ?)"
+_INDEX_APPENDED: Final = "INSERT INTO outcomes (group_id, key, at_seq) VALUES (?, ?, ?)"
+_INDEX_REFUSED: Final = "INSERT INTO outcomes (group_id, key, code) VALUES (?, ?, ?)"
 _INDEXED: Final = "SELECT indexed FROM groups WHERE group_id = ?"
 _NOTE_INDEXED: Final = "UPDATE groups USING TIMESTAMP ? SET indexed = ? WHERE group_id = ?"
 
@@ -100,7 +101,10 @@ class Outcomes:
         indexed = rows[0][0] if rows and rows[0][0] is not None else -1
         for one in range(indexed + 1, bucket + 1):
             outcomes = await self._driver.read(_OF_BUCKET, (group, one))
-            statements: list[Statement] = [(_PUT_INDEX, (group, *outcome)) for outcome in outcomes]
+            statements: list[Statement] = [
+                (_INDEX_REFUSED, (group, key, code)) if seq is None else (_INDEX_APPENDED, (group, key, seq))
+                for key, seq, code in outcomes
+            ]
             await self._driver.write_all(statements)
             await self._driver.write(_NOTE_INDEXED, (one + 1, one, group))
 

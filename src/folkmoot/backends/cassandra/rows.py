@@ -25,9 +25,14 @@ _SEQ_BITS: Final = 47
 HEAD_COLUMNS: Final = "slot, epoch, writes, at_seq, hash, messages, time_ms, changed"
 ENTRY_COLUMNS: Final = "slot, epoch, kind, sender, device, send_id, time_ms, messages, body, salt, digest, hash"
 PUT_ENTRY: Final = f"INSERT INTO log (group_id, bucket, key, {ENTRY_COLUMNS}) VALUES (?, ?, '', {', '.join('?' * 12)})"
-PUT_OUTCOME: Final = (
-    f"INSERT INTO log (group_id, bucket, slot, key, at_seq, code) VALUES (?, ?, {OUTCOMES}, ?, ?, ?) IF NOT EXISTS"
+PUT_APPENDED: Final = (
+    f"INSERT INTO log (group_id, bucket, slot, key, at_seq) VALUES (?, ?, {OUTCOMES}, ?, ?) IF NOT EXISTS"
 )
+PUT_REFUSED: Final = (
+    f"INSERT INTO log (group_id, bucket, slot, key, code) VALUES (?, ?, {OUTCOMES}, ?, ?) IF NOT EXISTS"
+)
+"""Two, since a null that is written is a tombstone, of each send."""
+
 PUT_READER: Final = f"INSERT INTO log (group_id, bucket, slot, key, epoch, at_seq) VALUES (?, ?, {READERS}, ?, ?, ?)"
 OPEN_BUCKET: Final = (
     f"INSERT INTO log (group_id, bucket, key, {HEAD_COLUMNS}) VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"
