@@ -3,7 +3,9 @@
 import gc
 import itertools
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -118,7 +120,7 @@ def simulate(
         return tally
     # Forked workers would share what threads of this process hold; started anew they share nothing.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_deaf_to_interrupts)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
     under_way: set[Future[list[Judged]]] = set()
     try:
         more = True
@@ -165,11 +167,20 @@ def _alone(
         return
 
 
-def _deaf_to_interrupts() -> None:
-    """The terminal interrupts all processes of the command: the first of them ends the others."""
+def _begin_worker() -> None:
+    # The terminal interrupts all processes of the command: the first of them ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     # Runs keep no reference to one another: what they leave behind is collected between them.
     gc.disable()
+
+
+def _end_with_the_first() -> None:
+    """One that is killed ends nobody, and its workers would wait for work for ever."""
+    first = multiprocessing.parent_process()
+    if first is not None:
+        first.join()
+        os._exit(1)
 
 
 def _run_all(dealt: list[Case], faults: tuple[str, ...]) -> list[Judged]:
