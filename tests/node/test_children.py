@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.node.children import Child, ChildFailed
+from folkmoot.node.children import AGAIN_S, WELL_S, Child, ChildFailed
 from folkmoot.ports.clock import SystemClock
 
 STANDS_IN = """
@@ -26,11 +26,27 @@ stop.wait(60)
 """
 
 
-def child(tmp_path: Path, before: str = "", **settings: object) -> Child:
+class LongClock(SystemClock):
+    """So many seconds pass between any two looks at it; who sleeps is noted, and wakes at once."""
+
+    def __init__(self, step_s: float) -> None:
+        self.slept_s: list[float] = []
+        self._step_s = step_s
+        self._now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        self._now_s += self._step_s
+        return self._now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+def child(tmp_path: Path, before: str = "", *, clock: SystemClock | None = None, **settings: object) -> Child:
     return Child(
         "one",
         settings,
-        SystemClock(),
+        clock or SystemClock(),
         environment={**os.environ, "NOTES": str(tmp_path / "notes")},
         command=(sys.executable, "-c", STANDS_IN.format(before=before)),
     )
@@ -51,6 +67,30 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("served_s", "slept_s"), [(2 * WELL_S, []), (WELL_S / 2, [2 * AGAIN_S, 4 * AGAIN_S])], ids=["well", "soon"]
+)
+def test_one_that_served_well_is_started_again_at_once_and_one_that_soon_dies_waits_longer(
+    served_s: float, slept_s: list[float], tmp_path: Path
+) -> None:
+    async def test() -> None:
+        clock = LongClock(served_s)
+        one = child(tmp_path, clock=clock)
+        await one.start()
+        keeping = asyncio.create_task(one.keep())
+        for restarts in (1, 2):
+            pid = one.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda restarts=restarts, pid=pid: one.restarts == restarts and one.pid not in (None, pid))  # type: ignore[misc]
+            await until(lambda restarts=restarts: starts(tmp_path) == restarts + 1)  # type: ignore[misc]
+        await one.stop()
+        await keeping
+        assert clock.slept_s == slept_s
+
+    run(test)
 
 
 def test_it_is_started_with_its_settings_and_drained(tmp_path: Path) -> None:

@@ -87,8 +87,11 @@ class Child:
             if self._stopping:
                 return
             _log.error("a process has died", extra={"child": self.name, "status": status})
-            wait_s = AGAIN_S if self._clock.monotonic_s() - began_s > WELL_S else min(AGAIN_S_MAX, wait_s * 2)
-            await self._clock.sleep(wait_s)
+            if self._clock.monotonic_s() - began_s > WELL_S:
+                wait_s = AGAIN_S
+            else:
+                wait_s = min(AGAIN_S_MAX, wait_s * 2)
+                await self._clock.sleep(wait_s)
             self.restarts += 1
             try:
                 await self.start()
