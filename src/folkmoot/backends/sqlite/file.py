@@ -21,8 +21,8 @@ _log = logging.getLogger(__name__)
 CHECKPOINT_BYTES: Final = 16 * 1_048_576
 """The log is copied into the file when it has grown by this and nothing waits; by twice this in any case.
 
-Commits wait for it meanwhile. At a quarter of this there were four of them a second at 500 messages a second, and it was
-they who made the slowest messages slow; the same pages come again and again, so a longer log is not more to copy.
+Commits wait for it meanwhile. At a quarter of this there were four a second at 500 messages a second, and it was they
+who made the slowest messages slow; the same pages come again and again, so a longer log is hardly more to copy.
 """
 
 TRUNCATE_WAIT_MS: Final = 100
