@@ -38,13 +38,18 @@ def test_a_keyspace_is_made_and_keeps_what_it_says(request: pytest.FixtureReques
     node = request.getfixturevalue("cassandra_node").settings
     words = ["--set", f"cassandra_hosts={node.address}", "--set", f"cassandra_port={node.cql_port}"]
     words += ["--set", "cassandra_keyspace=by_command", "--set", "cassandra_replication=1"]
+    stores = set()
     for _ in range(2):
         done = _folkmoot("migrate", *words, "--epoch", "7", "--json")
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
+        stores.add(told.pop("store"))
         assert told == {
             "keyspace": "by_command", "version": 1, "epoch": 7, "datacenter": "datacenter1", "bucket_size": 1_000,
         }  # fmt: skip
+    # Drawn once, and then the keyspace's for ever: by it routers tell one store from another.
+    assert len(stores) == 1
+    assert all(stores)
     changed = _folkmoot("migrate", *words, "--set", "bucket_size=10")
     assert changed.returncode == 2
     assert "bucket_size: by_command was made with 1000" in changed.stderr
