@@ -1,6 +1,8 @@
 """Requests are given up at their time, in their order, and never before; one timer serves all of them."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 import pytest
 import uvloop
@@ -8,15 +10,23 @@ import uvloop
 from folkmoot.backends.deadlines import Deadlines
 from folkmoot.ports.bus import BusClosed, NoAnswer
 
+Test: TypeAlias = Callable[[asyncio.AbstractEventLoop, Deadlines], Coroutine[Any, Any, None]]
+Run: TypeAlias = Callable[[Test], None]
+
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def runner(request: pytest.FixtureRequest) -> asyncio.Runner:
-    return asyncio.Runner(loop_factory=request.param)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a test with deadlines on either loop."""
+
+    def run_on(test: Test) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(test(runner.get_loop(), Deadlines()))
+
+    return run_on
 
 
-def test_each_is_given_up_at_its_time_and_told_by_its_subject(runner: asyncio.Runner) -> None:
-    async def run() -> None:
-        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+def test_each_is_given_up_at_its_time_and_told_by_its_subject(run: Run) -> None:
+    async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
         late, early = loop.create_future(), loop.create_future()
         begun_s = loop.time()
         deadlines.add(loop, "late", late, 0.02)
@@ -28,13 +38,11 @@ def test_each_is_given_up_at_its_time_and_told_by_its_subject(runner: asyncio.Ru
             await late
         assert loop.time() >= begun_s + 0.02
 
-    with runner:
-        runner.run(run())
+    run(test)
 
 
-def test_an_answer_in_time_stays(runner: asyncio.Runner) -> None:
-    async def run() -> None:
-        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+def test_an_answer_in_time_stays(run: Run) -> None:
+    async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
         answered, after = loop.create_future(), loop.create_future()
         deadlines.add(loop, "a", answered, 0.005)
         deadlines.add(loop, "b", after, 0.01)
@@ -43,13 +51,11 @@ def test_an_answer_in_time_stays(runner: asyncio.Runner) -> None:
             await after
         assert answered.result() == b"in time"
 
-    with runner:
-        runner.run(run())
+    run(test)
 
 
-def test_whoever_asks_in_the_step_of_a_time_out_is_given_up_too(runner: asyncio.Runner) -> None:
-    async def run() -> None:
-        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+def test_whoever_asks_in_the_step_of_a_time_out_is_given_up_too(run: Run) -> None:
+    async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
         again: list[asyncio.Future[bytes]] = []
 
         def ask(_: asyncio.Future[bytes]) -> None:
@@ -66,13 +72,11 @@ def test_whoever_asks_in_the_step_of_a_time_out_is_given_up_too(runner: asyncio.
         with pytest.raises(NoAnswer, match="again"):
             await again[0]
 
-    with runner:
-        runner.run(run())
+    run(test)
 
 
-def test_closed_all_that_wait_are_told_so(runner: asyncio.Runner) -> None:
-    async def run() -> None:
-        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+def test_closed_all_that_wait_are_told_so(run: Run) -> None:
+    async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
         waiting, done = loop.create_future(), loop.create_future()
         deadlines.add(loop, "a", waiting, 60)
         deadlines.add(loop, "b", done, 60)
@@ -82,5 +86,4 @@ def test_closed_all_that_wait_are_told_so(runner: asyncio.Runner) -> None:
             await waiting
         assert done.result() == b"x"
 
-    with runner:
-        runner.run(run())
+    run(test)

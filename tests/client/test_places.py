@@ -163,12 +163,18 @@ def test_reset_then_snapshot_may_go_back() -> None:
     assert kept == KeptPlace(position="p3", seq=3, join=1, name="n", role="admin")
 
 
-def test_nothing_there_of_a_question_older_than_the_place_asks_from_the_place() -> None:
+def places_that_ask() -> Places:
+    """In no group, with a question for one under way."""
     places = Places({}, entries_max=100)
     places.user = ME
     places.connected()
     places.look_for("g", 1.0)
     places.asks.clear()
+    return places
+
+
+def test_nothing_there_of_a_question_older_than_the_place_asks_from_the_place() -> None:
+    places = places_that_ask()
     places.joined(joined(4), 1.1)
     assert not places.nothing_there("g", 1.2), "asked before it was told of its membership, which is over again"
     assert (places.asks, places.position_of("g")) == (["g"], "p4")
@@ -179,11 +185,7 @@ def test_nothing_there_of_a_question_older_than_the_place_asks_from_the_place() 
 
 
 def test_a_later_join_that_answers_a_question_older_than_the_place_skips_nothing_of_it() -> None:
-    places = Places({}, entries_max=100)
-    places.user = ME
-    places.connected()
-    places.look_for("g", 1.0)
-    places.asks.clear()
+    places = places_that_ask()
     places.joined(joined(1), 1.1)
     places.joined(joined(4), 1.2)
     assert (places.asks, places.position_of("g")) == (["g"], "p1"), "2 to 4 are of the membership that it was told of"

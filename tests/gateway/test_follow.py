@@ -42,6 +42,16 @@ async def heard(talker: Talker, group: str, seq: int) -> None:
     await talker.until(lambda: seq in talker.seqs(group))
 
 
+async def who_left_after_joining(edge: Edge) -> tuple[Talker, str, str]:
+    """The owner, the group, and the position of another member whose connection was lost right after joining."""
+    owner, other = await edge.member(OWNER), await edge.member(OTHER)
+    group = await a_group(owner, OTHER)
+    await heard(other, group, 1)
+    position = other.all(ev.EntryEvent)[-1].position
+    other.drop()
+    return owner, group, position
+
+
 def an_edge(test: Callable[[Edge], Awaitable[None]], **fields: Any) -> None:
     async def body() -> None:
         async with Edge(MemoryStore(Disk(), bucket_size=8), **fields) as edge:
@@ -102,11 +112,7 @@ def test_without_a_position_a_member_gets_a_snapshot_at_the_head_that_names_no_m
 
 def test_removed_while_away_gets_the_rest_up_to_the_removal_and_then_the_group_is_gone() -> None:
     async def test(edge: Edge) -> None:
-        owner, other = await edge.member(OWNER), await edge.member(OTHER)
-        group = await a_group(owner, OTHER)
-        await heard(other, group, 1)
-        position = other.all(ev.EntryEvent)[-1].position
-        other.drop()
+        owner, group, position = await who_left_after_joining(edge)
         await say(owner, group, "a")
         await owner.asked(group, "member.removed", {"user": OTHER}, "r")
         await say(owner, group, "b")
@@ -122,11 +128,7 @@ def test_removed_while_away_gets_the_rest_up_to_the_removal_and_then_the_group_i
 
 def test_added_again_gets_joined_with_the_number_before_and_nothing_from_between() -> None:
     async def test(edge: Edge) -> None:
-        owner, other = await edge.member(OWNER), await edge.member(OTHER)
-        group = await a_group(owner, OTHER)
-        await heard(other, group, 1)
-        position = other.all(ev.EntryEvent)[-1].position
-        other.drop()
+        owner, group, position = await who_left_after_joining(edge)
         for n in range(2):
             await owner.asked(group, "member.removed", {"user": OTHER}, f"r{n}")
             await say(owner, group, f"between{n}")
@@ -472,11 +474,7 @@ def test_a_store_that_is_away_once_the_removal_was_sent_does_not_change_that_it_
     async def test() -> None:
         store = AwayOnceAtTheEnd()
         async with Edge(store) as edge:
-            owner, other = await edge.member(OWNER), await edge.member(OTHER)
-            group = await a_group(owner, OTHER)
-            await heard(other, group, 1)
-            position = other.all(ev.EntryEvent)[-1].position
-            other.drop()
+            owner, group, position = await who_left_after_joining(edge)
             await owner.asked(group, "member.removed", {"user": OTHER}, "r")
             back = await edge.talker(OTHER)
             store.views_left = 2
@@ -512,11 +510,7 @@ def test_an_end_is_told_once_though_the_store_is_away_and_set_back_before_the_ne
     async def test() -> None:
         store = SetBackBeforeTheJoin()
         async with Edge(store) as edge:
-            owner, other = await edge.member(OWNER), await edge.member(OTHER)
-            group = await a_group(owner, OTHER)
-            await heard(other, group, 1)
-            position = other.all(ev.EntryEvent)[-1].position
-            other.drop()
+            owner, group, position = await who_left_after_joining(edge)
             await owner.asked(group, "member.removed", {"user": OTHER}, "r")
             await say(owner, group, "between")
             await owner.asked(group, "member.added", {"users": [OTHER]}, "a")

@@ -99,7 +99,7 @@ class ClusterTarget:
         await self.cluster.kill(name)
         await asyncio.sleep(seconds)
         await self.cluster.start(name)
-        await self._rejoined(name)
+        await self.rejoined(name)
 
     async def _pause(self, name: str, seconds: float) -> None:
         self.cluster.pause(name)
@@ -107,9 +107,9 @@ class ClusterTarget:
             await asyncio.sleep(seconds)
         finally:
             self.cluster.resume(name)
-        await self._rejoined(name)
+        await self.rejoined(name)
 
-    async def _rejoined(self, name: str) -> None:
+    async def rejoined(self, name: str) -> None:
         """Of three nodes of Cassandra one is struck at a time: the next only once the others have this one again."""
         if name in self.cluster.of_kind("cassandra"):
             await self.cluster.rejoined()

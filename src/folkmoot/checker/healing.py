@@ -199,8 +199,7 @@ class HealCheck:
 
         await self._healed(begun, noticed_ms)
         await (starting if starting is not None else cluster.start(name))
-        if kind == "cassandra":
-            await cluster.rejoined()
+        await self._target.rejoined(name)
         await self._calm()
 
     async def _first_cut_off(self) -> float | None:

@@ -22,7 +22,6 @@ SILENT_S_MAX: Final = 1.6
 PAUSED_S: Final = 1.2
 """A beat so late means that this process was stopped, and believes what is no longer so."""
 
-
 STRANGERS_MAX: Final = 8
 """Other stores that are named: more would only say the same."""
 
@@ -77,7 +76,7 @@ class Peers:
         """Say that this process gives up what it owns: others take it over at once."""
         own, self._own = self._own, {}
         for role, instance in own.items():
-            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance, True, self._home)))
+            self._bus.publish(subjects.alive(role), _ENCODER.encode(Alive(instance, leaving=True, home=self._home)))
 
     async def stop(self) -> None:
         for subscription in self._subscriptions:

@@ -217,18 +217,18 @@ class Router:
         self._tasks.discard(appended)
         if appended.cancelled():
             return
-        took_s = self._clock.monotonic_s() - begun_s
         error = appended.exception()
         if error is not None:
             self._spawn(self._work(write.group, taken, error))
             return
+        pause_s = 0.0
         try:
-            self._note_append(batch, write, appended.result(), begun_s)
+            pause_s = gather_s(len(taken), self._note_append(batch, write, appended.result(), begun_s))
             self._recent.add(write.group, [(entry.sender, entry.send_id) for entry in write.entries])
             self._answer(batch, taken)
             self._publish(batch, taken)
         finally:
-            self._end(write.group, taken, len(batch.rulings), gather_s(len(taken), took_s))
+            self._end(write.group, taken, len(batch.rulings), pause_s)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -394,16 +394,19 @@ class Router:
             end_routing(pending, answer)
         return len(taken)
 
-    def _note_append(self, batch: Batch, write: Write, head: Head, begun_s: float) -> None:
+    def _note_append(self, batch: Batch, write: Write, head: Head, begun_s: float) -> float:
+        """How many seconds it took."""
         now_s = self._clock.monotonic_s()
+        took_s = now_s - begun_s
         self._remember(msgspec.structs.replace(write.after, head=head))
-        self.append_seconds.observe(now_s - begun_s)
+        self.append_seconds.observe(took_s)
         self.batches += 1
         self.batch_entries.observe(len(write.entries))
         self.appended += len(write.entries)
         for sender, count in batch.refused.items():
             self.refused += count
             self._refusals.spend(write.group, sender, count, now_s)
+        return took_s
 
     async def _state(self, group: GroupId, *, newer: bool) -> GroupState:
         state = self._states.get(group)
