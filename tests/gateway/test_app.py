@@ -27,7 +27,7 @@ def ask(
 ) -> Answer:
     """What the application answers to whoever brings `credential`."""
 
-    def metrics() -> tuple[bytes, str]:
+    async def metrics() -> tuple[bytes, str]:
         if broken:
             raise RuntimeError("the metrics are broken")
         return b"up 1\n", "text/plain; version=1; charset=utf-8"

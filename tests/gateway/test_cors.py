@@ -21,11 +21,12 @@ def client(cors: Cors) -> TestClient[Any]:
     async def nothing(*_: object) -> str:
         return ""
 
+    async def metrics() -> tuple[bytes, str]:
+        return b"", ""
+
     async def everybody(_: str | None) -> None: ...
 
-    return TestClient(
-        build_app(why_not_ready=nothing, metrics=lambda: (b"", ""), metrics_for=everybody, version="1", cors=cors)
-    )
+    return TestClient(build_app(why_not_ready=nothing, metrics=metrics, metrics_for=everybody, version="1", cors=cors))
 
 
 def preflight(client: TestClient[Any], origin: str, method: str = "POST", headers: str = "authorization") -> Any:

@@ -194,3 +194,34 @@ def test_a_connection_that_fails_in_a_tick_does_not_stop_the_wheel(caplog: pytes
         asyncio.run(run())
     assert len(sound.pings) == 4
     assert "a tick failed" in caplog.text
+
+
+def test_pings_of_many_are_spread_over_the_second() -> None:
+    clock = HandClock()
+    wheel = Wheel(clock, ping_interval_s=1.0)
+    at_ms: list[int] = []
+
+    class Noted(Timed):
+        def ping(self) -> None:
+            super().ping()
+            at_ms.append(clock.ms)
+            if len(at_ms) == 2 * many:
+                done.set()
+
+    many = 4 * wheels.PINGS_AT_ONCE
+    done = asyncio.Event()
+    for _ in range(many):
+        noted = Noted(wheel)
+        wheel.opened(noted)
+        wheel.ready(noted, None)
+
+    async def run() -> None:
+        task = asyncio.create_task(wheel.run())
+        async with asyncio.timeout(5):
+            await done.wait()
+        task.cancel()
+
+    asyncio.run(run())
+    shares = sorted(set(at_ms))
+    assert [at_ms.count(moment) for moment in shares] == [wheels.PINGS_AT_ONCE] * 8
+    assert [moment - shares[0] for moment in shares[:5]] == [0, 250, 500, 750, 1_000]

@@ -1,6 +1,7 @@
 """What Prometheus reads is what the roles counted, and everything they count is in the table."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ from folkmoot.ports.clock import SystemChance, SystemClock
 from folkmoot.telemetry.metrics import MEASURES, Statistics, exposition
 
 
+async def ask(exposed: Callable[[], Awaitable[tuple[bytes, str]]]) -> tuple[bytes, str]:
+    return await exposed()
+
+
 def read(statistics: Statistics) -> dict[str, float]:
-    content, media_type = exposition(lambda: statistics)()
+    content, media_type = asyncio.run(ask(exposition(lambda: statistics)))
     assert media_type.startswith("text/plain")
     samples = (s for family in text_string_to_metric_families(content.decode()) for s in family.samples)
     return {s.name + "".join(f"{{{k}={v}}}" for k, v in s.labels.items()): s.value for s in samples}
@@ -25,10 +30,10 @@ def read(statistics: Statistics) -> dict[str, float]:
 
 def test_figures_are_read_when_they_are_asked_for() -> None:
     figures = {"connections": 3, "resets": 7}
-    ask = exposition(lambda: {"gateway": figures})
-    assert b"folkmoot_gateway_connections 3.0" in ask()[0]
+    exposed = exposition(lambda: {"gateway": figures})
+    assert b"folkmoot_gateway_connections 3.0" in asyncio.run(ask(exposed))[0]
     figures["connections"] = 4
-    assert b"folkmoot_gateway_connections 4.0" in ask()[0]
+    assert b"folkmoot_gateway_connections 4.0" in asyncio.run(ask(exposed))[0]
 
 
 def test_counters_gauges_and_labels_are_told_apart() -> None:

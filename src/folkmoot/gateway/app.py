@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 def build_app(
     *,
     why_not_ready: Callable[[], Awaitable[str]],
-    metrics: Callable[[], tuple[bytes, str]],
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     metrics_for: Callable[[str | None], Awaitable[None]],
     version: str,
     cors: Cors | None = None,
@@ -67,7 +67,7 @@ def build_app(
     @get("/metrics")
     async def read_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         await metrics_for(request.headers.get("authorization"))
-        content, media_type = metrics()
+        content, media_type = await metrics()
         # As a header: Litestar would name the charset a second time, and Prometheus' parser takes that for an error.
         return Response(content, headers={"Content-Type": media_type})
 

@@ -121,9 +121,16 @@ class Follower:
             self.stir()
 
     def close(self) -> None:
+        """Nothing more is brought. The connection is let go of, or the two would keep each other for ever."""
         self._forget_wishes()
-        if self._task is not None:
+        if self._task is None:
+            del self._connection
+        else:
+            self._task.add_done_callback(self._let_go)
             self._task.cancel()
+
+    def _let_go(self, _: asyncio.Task[None]) -> None:
+        del self._connection
 
     async def _run(self) -> None:
         try:

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 from collections.abc import Callable
-from typing import Final
 
 from folkmoot import __version__
 from folkmoot.gateway.app import build_app
@@ -19,6 +17,7 @@ from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.gateway.sse import Streams
 from folkmoot.gateway.tls import Certificate
 from folkmoot.gateway.websocket import SocketSettings
+from folkmoot.node.collecting import collect_all_for_ever, collecting_the_young
 from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
@@ -32,9 +31,6 @@ from folkmoot.telemetry.logs import get_logger, set_level
 from folkmoot.telemetry.metrics import exposition
 
 _log = get_logger(__name__)
-
-GC_OBJECTS: Final = 10_000
-"""More than were freed, before the collector looks for cycles."""
 
 
 async def serve(
@@ -86,19 +82,25 @@ async def serve(
         reloading.on_reload.append(lambda _: certificate.look())
     if tracer is not None:
         reloading.on_reload.append(lambda now: setattr(tracer, "ratio", now.traces_ratio))
+    collecting: asyncio.Task[None] | None = None
     try:
         await roles.start()
         url = await listener.start()
         readiness.started = True
-        _collect_rarely()
         _log.info("ready", url=url, epoch=await store.epoch())
         hung_up = _hung_up(reloading, stop, clock)
-        with on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
+        with (
+            collecting_the_young(),
+            on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}),
+        ):
+            collecting = asyncio.create_task(collect_all_for_ever(clock))
             on_ready(url)
             notify("READY=1")
             await stop.wait()
     finally:
         notify("STOPPING=1")
+        if collecting is not None:
+            collecting.cancel()
         await readiness.close()
         await _drain(listener, roles)
         if tracer is not None:
@@ -117,14 +119,6 @@ async def _open(
         roles = build_roles(settings, store, bus, clock, chance, fail_point, tracer)
         opened.pop_all()
     return roles
-
-
-def _collect_rarely() -> None:
-    # What was built at start lives as long as the process: no collection needs to walk it again.
-    gc.collect()
-    gc.freeze()
-    # Sends and reads under way are thousands of objects: looking through them at each few hundred finds nothing.
-    gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _everybody(_: str | None) -> None:

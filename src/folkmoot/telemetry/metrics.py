@@ -1,6 +1,7 @@
 """What Prometheus reads: the counts that roles keep anyway, read when they are asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -159,9 +160,21 @@ def _family(measure: Measure, figures: Mapping[str, Figure]) -> Metric | None:
     return make(measure.full_name, measure.meaning, value=figure)
 
 
-def exposition(statistics: Callable[[], Statistics]) -> Callable[[], tuple[bytes, str]]:
-    """What to call when Prometheus asks: the text, and its content type."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(statistics))
-    ProcessCollector(registry=registry)
-    return lambda: (generate_latest(registry), CONTENT_TYPE_LATEST)
+def exposition(statistics: Callable[[], Statistics]) -> Callable[[], Awaitable[tuple[bytes, str]]]:
+    """What to call when Prometheus asks: the text, and its content type.
+
+    Figures are taken in the event loop, whose they are; the rest is a thread's, since to count 13,000 open files alone
+    takes 20 ms.
+    """
+    process = CollectorRegistry()
+    ProcessCollector(registry=process)
+
+    def written(taken: Statistics) -> bytes:
+        roles = CollectorRegistry()
+        roles.register(_Collector(lambda: taken))
+        return generate_latest(roles) + generate_latest(process)
+
+    async def ask() -> tuple[bytes, str]:
+        return await asyncio.to_thread(written, statistics()), CONTENT_TYPE_LATEST
+
+    return ask

@@ -1,0 +1,41 @@
+"""The collector looks at what is new once: what outlives that is set aside, and still found when all is looked at."""
+
+import gc
+import weakref
+
+from folkmoot.node.collecting import collect_all, collecting_the_young
+
+
+class Thing:
+    """May be in a cycle."""
+
+    def __init__(self) -> None:
+        self.itself: Thing | None = None
+
+
+def test_what_outlives_a_young_collection_is_set_aside_and_found_when_all_is_looked_at() -> None:
+    with collecting_the_young():
+        kept, young = Thing(), Thing()
+        gc.collect(0)
+        kept.itself, young.itself = kept, young
+        gone = weakref.ref(kept)
+        del kept
+        gc.collect()
+        assert gone() is not None
+        collect_all()
+        assert gone() is None
+        # What is new is looked at as ever.
+        fresh = Thing()
+        fresh.itself = fresh
+        freed = weakref.ref(fresh)
+        del fresh
+        gc.collect(0)
+        assert freed() is None
+
+
+def test_afterwards_all_is_as_it_was() -> None:
+    before = (gc.get_threshold(), list(gc.callbacks))
+    with collecting_the_young():
+        assert gc.get_threshold() != before[0]
+    assert (gc.get_threshold(), gc.callbacks) == before
+    assert gc.get_freeze_count() == 0
