@@ -1,9 +1,10 @@
 """The collector looks at what is new once: what outlives that is set aside, and still found when all is looked at."""
 
+import asyncio
 import gc
 import weakref
 
-from folkmoot.node.collecting import collect_all, collecting_the_young
+from folkmoot.node.collecting import ALL_INTERVAL_S, collect_all, collecting, collecting_the_young
 
 
 class Thing:
@@ -39,3 +40,41 @@ def test_afterwards_all_is_as_it_was() -> None:
         assert gc.get_threshold() != before[0]
     assert (gc.get_threshold(), gc.callbacks) == before
     assert gc.get_freeze_count() == 0
+
+
+class HourClock:
+    """Each sleep is over at once, once."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.again = asyncio.Event()
+
+    def wall_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if len(self.slept) > 1:
+            self.again.set()
+            await asyncio.Event().wait()
+
+
+def test_while_a_process_serves_all_is_looked_at_once_an_hour() -> None:
+    async def run() -> None:
+        clock = HourClock()
+        async with collecting(clock):
+            thing = Thing()
+            gc.collect(0)
+            thing.itself = thing
+            gone = weakref.ref(thing)
+            del thing
+            async with asyncio.timeout(5):
+                await clock.again.wait()
+            assert gone() is None
+
+        assert clock.slept == [ALL_INTERVAL_S] * 2
+
+    asyncio.run(run())

@@ -6,9 +6,10 @@ it is let go of (`tests/gateway/test_freed.py`). So it is set aside, and all of 
 nobody thought of.
 """
 
+import asyncio
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from folkmoot.ports.clock import Clock
@@ -35,11 +36,21 @@ def collecting_the_young() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def collect_all_for_ever(clock: Clock) -> None:
-    """Now and then look through everything."""
-    while True:
-        await clock.sleep(ALL_INTERVAL_S)
-        collect_all()
+@asynccontextmanager
+async def collecting(clock: Clock) -> AsyncIterator[None]:
+    """The same while a process serves, and now and then everything is looked through."""
+
+    async def for_ever() -> None:
+        while True:
+            await clock.sleep(ALL_INTERVAL_S)
+            collect_all()
+
+    with collecting_the_young():
+        task = asyncio.create_task(for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 def collect_all() -> int:

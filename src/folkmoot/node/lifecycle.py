@@ -17,7 +17,7 @@ from folkmoot.gateway.rest.routes import rest_router
 from folkmoot.gateway.sse import Streams
 from folkmoot.gateway.tls import Certificate
 from folkmoot.gateway.websocket import SocketSettings
-from folkmoot.node.collecting import collect_all_for_ever, collecting_the_young
+from folkmoot.node.collecting import collecting
 from folkmoot.node.config import Settings
 from folkmoot.node.notify import notify
 from folkmoot.node.readiness import Readiness
@@ -82,25 +82,19 @@ async def serve(
         reloading.on_reload.append(lambda _: certificate.look())
     if tracer is not None:
         reloading.on_reload.append(lambda now: setattr(tracer, "ratio", now.traces_ratio))
-    collecting: asyncio.Task[None] | None = None
     try:
         await roles.start()
         url = await listener.start()
         readiness.started = True
         _log.info("ready", url=url, epoch=await store.epoch())
         hung_up = _hung_up(reloading, stop, clock)
-        with (
-            collecting_the_young(),
-            on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}),
-        ):
-            collecting = asyncio.create_task(collect_all_for_ever(clock))
-            on_ready(url)
-            notify("READY=1")
-            await stop.wait()
+        with on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hung_up}):
+            async with collecting(clock):
+                on_ready(url)
+                notify("READY=1")
+                await stop.wait()
     finally:
         notify("STOPPING=1")
-        if collecting is not None:
-            collecting.cancel()
         await readiness.close()
         await _drain(listener, roles)
         if tracer is not None:
