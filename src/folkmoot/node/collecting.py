@@ -22,7 +22,10 @@ ALL_INTERVAL_S: Final = 3_600.0
 
 @contextmanager
 def collecting_the_young() -> Iterator[None]:
-    """From here on what survives a collection is not looked at again; after it, as it was before."""
+    """From here on what survives a collection is not looked at again.
+
+    After it what is new is looked at as before, and what was set aside stays so: the next to begin need not walk it.
+    """
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
@@ -33,7 +36,6 @@ def collecting_the_young() -> Iterator[None]:
     finally:
         gc.callbacks.remove(_set_aside)
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 @asynccontextmanager
