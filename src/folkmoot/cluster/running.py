@@ -267,7 +267,9 @@ class Cluster:
         process = self._processes.get(part.name)
         state = "gone"
         if process is not None and process.is_running:
-            state = "paused" if process.is_paused else "ready" if await _serves(part) else "silent"
+            # A stop may take effect only while it is asked whether it serves.
+            serves = not process.is_paused and await _serves(part)
+            state = "ready" if serves else "paused" if process.is_paused else "silent"
         return PartStatus(
             name=part.name,
             kind=part.kind,
