@@ -1,5 +1,6 @@
 """Requests are meant for times that no answer moves, and what comes back is counted once, all of it."""
 
+import itertools
 import json
 
 import msgspec
@@ -54,13 +55,29 @@ def told(traffic: Traffic, client: Client, now_ns: int, **event: object) -> None
 
 def test_sends_take_groups_and_members_in_turn() -> None:
     sockets = Sockets(2, 2)
-    traffic = begun(sockets, job_of(traffic="sends", rate_per_s=10.0))
+    traffic = begun(sockets, job_of(traffic="sends", rate_per_s=10.0, in_turn=True))
     due_ns = traffic.make_due(START_NS + SECOND_NS // 2 - 1)
     asked = sockets.events()
     assert due_ns == START_NS + SECOND_NS // 2
     assert [event["group"] for _, event in asked] == ["ga", "gb", "ga", "gb", "ga"]
     assert [client.user for client, _ in asked] == ["user-1", "user-3", "user-2", "user-4", "user-1"]
     assert [event["id"] for _, event in asked] == [stamp("t", START_NS + n * SECOND_NS // 10) for n in range(5)]
+
+
+def test_groups_are_drawn_at_random_and_the_same_ones_for_whoever_is_measured() -> None:
+    def groups_of(**what: object) -> list[object]:
+        sockets = Sockets(4, 2)
+        job = job_of(traffic="sends", rate_per_s=100.0, groups=["ga", "gb", "gc", "gd"], **what)
+        begun(sockets, job, seconds=3.0).make_due(START_NS + 3 * SECOND_NS)
+        return [event["group"] for _, event in sockets.events()]
+
+    drawn = groups_of()
+    assert groups_of(dialect="folkmoot") == drawn != groups_of(seed=2)
+    assert len(drawn) == 301
+    assert all(40 < drawn.count(group) < 110 for group in ("ga", "gb", "gc", "gd"))
+    # Between two of a group there is now little time and now much: a turn is always the same.
+    assert any(one == next_one for one, next_one in itertools.pairwise(drawn))
+    assert groups_of(unanswered_max=1)[:4] == groups_of(in_turn=True)[:4] == ["ga", "gb", "gc", "gd"]
 
 
 def test_what_is_late_was_meant_when_it_was_due() -> None:

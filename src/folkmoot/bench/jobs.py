@@ -13,10 +13,10 @@ class Job(msgspec.Struct, kw_only=True):
     It has the groups whose index is `worker` modulo `workers`; group `g` has the users `g * members + 1` and so on, in
     the form `user-<n>`, one socket each. All of them are members since entry 1.
 
-    `sends` asks for messages, `rate_per_s` over all processes, taking groups in turn and in a group its members in
-    turn; with `unanswered_max` a group has so many unanswered, its next waits, and a rate of 0 then means: at
-    once. `reads` asks for pages of `page_entries` at places of logs of `log_entries`, forwards and backwards;
-    `rest_reads` does it over HTTP.
+    `sends` asks for messages, `rate_per_s` over all processes, evenly spaced, of groups drawn at random (or `in_turn`),
+    and in a group of its members in turn; with `unanswered_max` groups take turns, each has so many unanswered, its
+    next waits, and a rate of 0 then means: at once. `reads` asks for pages of `page_entries` at places of logs of
+    `log_entries`, forwards and backwards; `rest_reads` does it over HTTP.
 
     With `nap_s` it looks at its sockets that often and sleeps in between, rather than to be woken by each arrival: over
     loopback the waking is paid by whoever writes, which it would not be over a network.
@@ -46,6 +46,7 @@ class Job(msgspec.Struct, kw_only=True):
     dialect: str = "folkmoot"
     traffic: Literal["none", "sends", "sends_to_last", "reads", "rest_reads", "rest_lists", "storm", "joins"] = "none"
     rate_per_s: float = 0.0
+    in_turn: bool = False
     unanswered_max: int = 0
     sends_max: int = 0
     text_bytes: int = 180

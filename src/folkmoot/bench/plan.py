@@ -34,7 +34,8 @@ SIZES: Final = (2, 10, 130, 1_000, 10_000)
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One measure. Rates are of the whole; a rate of 0 in `sends` is one unanswered send a group, as fast as answers
     come. `cores_load` none: every core but the server's. `acks_per_s`: acknowledgements of entries, as clients send.
-    `back_s_max`: the longest that a client in a storm waits between two attempts.
+    `back_s_max`: the longest that a client in a storm waits between two attempts. `in_turn`: each group has its turn to
+    talk, where groups are drawn at random otherwise.
     `unanswered` is how many sends of a group may be. `workers` 0: one process; else `serve --workers`, on
     the cores that the load leaves.
     `cluster`: roles apart on NATS and Cassandra, on any core.
@@ -48,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_s: float = 5.0
     text_bytes: int = 180
     acks_per_s: float = 0.0
+    in_turn: bool = False
     unanswered: int = 1
     workers: int = 0
     cluster: bool = False

@@ -109,6 +109,7 @@ class Stage:
             "groups": ids or [],
             "members": plan.members,
             "rate_per_s": plan.rate_per_s,
+            "in_turn": plan.in_turn,
             "text_bytes": plan.text_bytes,
             "page_entries": plan.page_entries,
             "log_entries": plan.log_entries,

@@ -1,5 +1,6 @@
 """What one load process asks for and when, whatever the answers; and the counts of what came back."""
 
+import random
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -133,7 +134,7 @@ class Traffic:
 
 
 class Sends(Traffic):
-    """Messages: groups in turn, and in each its members in turn."""
+    """Messages: groups drawn at random or in turn, and in each its members in turn."""
 
     def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
         super().__init__(job, clients, write)
@@ -143,6 +144,9 @@ class Sends(Traffic):
         self._stamped_ns = dict.fromkeys(self.of_group, 0)
         self._closed_loop = job.unanswered_max > 0 and job.rate_per_s <= 0
         self._begun = False
+        # The same draws for whoever is measured. Where a group waits for answers it has its turn.
+        drawn = not job.in_turn and job.unanswered_max == 0
+        self._drawn_by = random.Random(job.seed * 1_000 + job.worker) if drawn else None
 
     def make_due(self, now_ns: int) -> int:
         if self._closed_loop and not self._begun and now_ns >= self._start_ns > 0:
@@ -152,7 +156,8 @@ class Sends(Traffic):
         return super().make_due(now_ns)
 
     def make(self, meant_ns: int, now_ns: int) -> None:
-        group = self.groups[(self._made - 1) % len(self.groups)]
+        turn = self._made - 1 if self._drawn_by is None else self._drawn_by.randrange(len(self.groups))
+        group = self.groups[turn % len(self.groups)]
         self._late.append(now_ns - meant_ns)
         if 0 < self.job.unanswered_max <= self._in_flight[group]:
             self._waiting[group].append(meant_ns)

@@ -31,6 +31,9 @@ Rate = Annotated[float | None, typer.Option(min=0, help="Requests a second, all 
 Seconds = Annotated[float | None, typer.Option(min=0.5, help="What counts.")]
 Warm = Annotated[float | None, typer.Option("--warm-up", min=0, help="Seconds before that.")]
 TextBytes = Annotated[int | None, typer.Option(min=1, max=8_000, help="Of the text of a message.")]
+InTurn = Annotated[
+    bool, typer.Option("--in-turn", help="Each group has its turn to talk; else groups are drawn at random.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -51,12 +54,12 @@ HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a page with
 @app.command()
 def floor(
     sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None,
-    text_bytes: TextBytes = None, runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0,
-    load_cores: LoadCores = "", json_file: JsonFile = None, html_file: HtmlFile = None,
+    text_bytes: TextBytes = None, in_turn: InTurn = False, runs: Runs = None, folder: Folder = None,
+    server_core: ServerCore = 0, load_cores: LoadCores = "", json_file: JsonFile = None, html_file: HtmlFile = None,
 ) -> None:  # fmt: skip
     """What a loop over send() in C costs on the same sockets. Needs a C compiler."""
     sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
-    sizes |= {"text_bytes": text_bytes, "runs": runs}
+    sizes |= {"text_bytes": text_bytes, "in_turn": in_turn, "runs": runs}
     _measure([_plan("floor", sizes, server_core, load_cores, [])], folder, json_file, html_file)
 
 
@@ -65,12 +68,13 @@ def fanout(
     sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None, warm_up: Warm = None,
     text_bytes: TextBytes = None,
     acks: Annotated[float | None, typer.Option(min=0, help="Acknowledgements a second, all in all.")] = None,
-    workers: Workers = None, runs: Runs = None, folder: Folder = None, server_core: ServerCore = 0,
-    load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None, html_file: HtmlFile = None,
+    in_turn: InTurn = False, workers: Workers = None, runs: Runs = None, folder: Folder = None,
+    server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None,
+    html_file: HtmlFile = None,
 ) -> None:  # fmt: skip
     """Durable messages to many members each, between two runs of the floor."""
     sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
-    sizes |= {"text_bytes": text_bytes, "acks_per_s": acks, "workers": workers, "runs": runs}
+    sizes |= {"text_bytes": text_bytes, "acks_per_s": acks, "in_turn": in_turn, "workers": workers, "runs": runs}
     _measure([_plan("fanout", sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
 
 
@@ -194,12 +198,12 @@ USUAL: dict[str, str] = {
 def _usual(scenario: str) -> "Callable[..., None]":
     def measure(
         sockets: Sockets = None, members: Members = None, rate: Rate = None, seconds: Seconds = None,
-        warm_up: Warm = None, text_bytes: TextBytes = None, runs: Runs = None, folder: Folder = None,
-        server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None, json_file: JsonFile = None,
-        html_file: HtmlFile = None,
+        warm_up: Warm = None, text_bytes: TextBytes = None, in_turn: InTurn = False, runs: Runs = None,
+        folder: Folder = None, server_core: ServerCore = 0, load_cores: LoadCores = "", setting: Setting = None,
+        json_file: JsonFile = None, html_file: HtmlFile = None,
     ) -> None:  # fmt: skip
         sizes = {"sockets": sockets, "members": members, "rate_per_s": rate, "seconds": seconds, "warm_s": warm_up}
-        sizes |= {"text_bytes": text_bytes, "runs": runs}
+        sizes |= {"text_bytes": text_bytes, "in_turn": in_turn, "runs": runs}
         _measure([_plan(scenario, sizes, server_core, load_cores, setting or [])], folder, json_file, html_file)
 
     return measure
