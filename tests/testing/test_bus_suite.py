@@ -47,19 +47,15 @@ class HearsTwice(MemoryBus):
 
 
 class TellsOneListenerOnly(MemoryBus):
-    def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
-        for subscription in self._exact.get(subject, ())[:1]:
-            subscription.offer(message, reply)
+    def _look_up(self, subject: str) -> list[MemorySubscription]:
+        return super()._look_up(subject)[:1]
 
 
 class TakesAStarForAnyPrefix(MemoryBus):
-    def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
-        super()._offer(subject, message, reply)
+    def _look_up(self, subject: str) -> list[MemorySubscription]:
         head = subject.rpartition(".")[0]
-        for prefix, subscriptions in self._wild.items():
-            if prefix != head and head.startswith(prefix):
-                for subscription in subscriptions:
-                    subscription.offer(message, reply)
+        others = [prefix for prefix in self._wild if prefix != head and head.startswith(prefix)]
+        return super()._look_up(subject) + [one for prefix in others for one in self._wild[prefix]]
 
 
 class FailsWithoutListeners(MemoryBus):

@@ -288,7 +288,7 @@ class Socket(asyncio.Protocol):
             unread = self._unread
         at = 0
         try:
-            while not self._deaf:
+            while at < len(unread) and not self._deaf:
                 frame = read_frame(unread, at, payload_bytes_max=FRAME_BYTES_MAX)
                 if frame is None:
                     break

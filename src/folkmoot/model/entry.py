@@ -21,6 +21,8 @@ ROLE: Final = "member.role"
 KINDS: Final = frozenset({CREATED, RENAMED, DELETED, MESSAGE, JOINED, ADDED, LEFT, REMOVED, ROLE})
 
 SALT_BYTES: Final = 16
+_NUMBERS: Final = struct.Struct(">QQQQ").pack
+_LENGTH: Final = struct.Struct(">I").pack
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -114,9 +116,9 @@ def _header(
     group: str, epoch: int, seq: int, kind: str, sender: str, device: str, send_id: str, time_ms: int, messages: int
 ) -> bytes:
     # Lengths before texts, so that no two headers have the same bytes.
-    parts = [struct.pack(">QQQQ", epoch, seq, time_ms, messages)]
+    parts = [_NUMBERS(epoch, seq, time_ms, messages)]
     for text in (group, kind, sender, device, send_id):
         raw = text.encode()
-        parts.append(struct.pack(">I", len(raw)))
+        parts.append(_LENGTH(len(raw)))
         parts.append(raw)
     return b"".join(parts)

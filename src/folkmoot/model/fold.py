@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from folkmoot.model import body as bodies
-from folkmoot.model.entry import Entry
+from folkmoot.model.entry import MESSAGE, Entry
 from folkmoot.model.group import GroupState
 from folkmoot.model.ids import UserId
 from folkmoot.model.membership import ADMIN, MEMBER, OWNER, Membership
@@ -26,6 +26,8 @@ def fold(state: GroupState, entry: Entry) -> GroupState:
         state.head, epoch=max(entry.epoch, state.head.epoch), seq=entry.seq, hash=entry.hash, messages=entry.messages
     )
     state = msgspec.structs.replace(state, head=head, time_ms=entry.time_ms)
+    if entry.kind == MESSAGE:
+        return state
     changes = changed_memberships(state, entry)
     if changes:
         state = _with_memberships(state, changes)
@@ -56,6 +58,8 @@ def changed_memberships(state: GroupState, entry: Entry) -> dict[UserId, Members
 
     Values are set, never added: applied twice they are the same. `state` may be the one before or after the entry.
     """
+    if entry.kind == MESSAGE:
+        return {}
     changes: dict[UserId, Membership] = {}
     match _body_of(entry):
         case bodies.Created(members=members):
@@ -118,7 +122,7 @@ def _end(state: GroupState, user: UserId, seq: int, changes: dict[UserId, Member
 
 
 def _body_of(entry: Entry) -> bodies.Body | None:
-    if entry.body is None or entry.kind == "message":
+    if entry.body is None or entry.kind == MESSAGE:
         return None
     try:
         return bodies.parse_body(entry.kind, entry.body)

@@ -27,7 +27,8 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count one value; below 0, as between clocks that do not agree, it counts as 0."""
-        value = max(value, 0.0)
+        if value < 0.0:
+            value = 0.0
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 

@@ -344,7 +344,8 @@ class Router:
         return decide_batch(state, sends, known, rules)
 
     def _append(self, write: Write) -> asyncio.Future[Head]:
-        return asyncio.ensure_future(self._store.append(write))
+        appended = self._store.append(write)
+        return appended if isinstance(appended, asyncio.Future) else asyncio.ensure_future(appended)
 
     async def _append_with_care(self, batch: Batch, write: Write, taken: Sequence[Pending]) -> None:
         spans = [] if self._tracer is None else begin_each(self._tracer, "append", taken)

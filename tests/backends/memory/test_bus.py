@@ -22,6 +22,38 @@ def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
     asyncio.run(run())
 
 
+def test_who_hears_a_subject_is_looked_up_anew_after_every_change() -> None:
+    async def run() -> None:
+        heard: list[str] = []
+        bus = MemoryBus()
+
+        async def said() -> list[str]:
+            heard.clear()
+            bus.publish("a.1", b"")
+            await asyncio.sleep(0)
+            return list(heard)
+
+        assert await said() == []
+        one = bus.subscribe("a.1", lambda *_: heard.append("one"))
+        assert await said() == ["one"]
+        bus.subscribe("a.*", lambda *_: heard.append("all"))
+        assert await said() == ["one", "all"]
+        one.cancel()
+        assert await said() == ["all"]
+        await bus.close()
+        assert await said() == []
+
+    asyncio.run(run())
+
+
+def test_what_is_known_of_subjects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("folkmoot.backends.memory.bus.SUBJECTS_KNOWN_MAX", 3)
+    bus = MemoryBus()
+    for number in range(10):
+        bus.publish(f"a.{number}", b"")
+    assert len(bus._heard_by) <= 3
+
+
 def test_a_gap_is_not_told_to_who_has_cancelled() -> None:
     async def run() -> None:
         told: list[int] = []

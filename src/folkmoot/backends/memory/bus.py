@@ -13,6 +13,9 @@ _log = logging.getLogger(__name__)
 PENDING_MESSAGES_MAX = 65_536
 """Of one subscription. One more is lost, and the subscriber is told of a gap once it has caught up."""
 
+SUBJECTS_KNOWN_MAX = 16_384
+"""Subjects of which it is known who hears them. With one more, all are looked up anew."""
+
 TURN_MESSAGES_MIN = 64
 """Handled in one turn of the loop, if so many come up: what waited at its beginning, or this where that is more."""
 
@@ -33,13 +36,10 @@ class MemorySubscription:
         self._cancelled = True
         self._bus._forget(self)
 
-    def offer(self, message: bytes, reply: Reply | None) -> None:
-        if self.waiting >= self._bus.pending_messages_max:
-            self._gap = True
-            self._bus.lost += 1
-            return
-        self.waiting += 1
-        self._bus._queue(self, message, reply)
+    def lose(self) -> None:
+        """A message is lost, since too many wait."""
+        self._gap = True
+        self._bus.lost += 1
 
     def gap(self) -> None:
         """Tell the subscriber that messages may have been lost."""
@@ -73,6 +73,7 @@ class MemoryBus:
         self.lost = 0
         self._exact: dict[str, list[MemorySubscription]] = {}
         self._wild: dict[str, list[MemorySubscription]] = {}
+        self._heard_by: dict[str, list[MemorySubscription]] = {}
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: deque[tuple[MemorySubscription, bytes, Reply | None]] = deque()
@@ -88,6 +89,7 @@ class MemoryBus:
         subscription = MemorySubscription(self, subject, handler, on_gap)
         table, key = self._place(subject)
         table.setdefault(key, []).append(subscription)
+        self._heard_by.clear()
         return subscription
 
     def request(self, subject: str, message: bytes, *, timeout_s: float) -> asyncio.Future[bytes]:
@@ -109,6 +111,7 @@ class MemoryBus:
         self._closed = True
         self._exact.clear()
         self._wild.clear()
+        self._heard_by.clear()
         self._deadlines.close()
 
     def statistics(self) -> dict[str, int]:
@@ -125,12 +128,6 @@ class MemoryBus:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    def _queue(self, subscription: MemorySubscription, message: bytes, reply: Reply | None) -> None:
-        self._inbox.append((subscription, message, reply))
-        if not self._draining:
-            self._draining = True
-            self._running().call_soon(self._drain)
-
     def _drain(self) -> None:
         inbox = self._inbox
         # What handlers publish is handled in the same turn, so that a message crosses all roles in one. The rest waits
@@ -146,17 +143,32 @@ class MemoryBus:
             self._draining = False
 
     def _offer(self, subject: str, message: bytes, reply: Reply | None) -> None:
-        for subscription in self._exact.get(subject, ()):
-            subscription.offer(message, reply)
-        if self._wild:
-            for subscription in self._wild.get(subject.rpartition(".")[0], ()):
-                subscription.offer(message, reply)
+        heard_by = self._heard_by.get(subject)
+        if heard_by is None:
+            heard_by = self._look_up(subject)
+        for subscription in heard_by:
+            if subscription.waiting >= self.pending_messages_max:
+                subscription.lose()
+                continue
+            subscription.waiting += 1
+            self._inbox.append((subscription, message, reply))
+        if heard_by and not self._draining:
+            self._draining = True
+            self._running().call_soon(self._drain)
+
+    def _look_up(self, subject: str) -> list[MemorySubscription]:
+        if len(self._heard_by) >= SUBJECTS_KNOWN_MAX:
+            self._heard_by.clear()
+        found = [*self._exact.get(subject, ()), *self._wild.get(subject.rpartition(".")[0], ())]
+        self._heard_by[subject] = found
+        return found
 
     def _place(self, subject: str) -> tuple[dict[str, list[MemorySubscription]], str]:
         head, _, last = subject.rpartition(".")
         return (self._wild, head) if last == "*" else (self._exact, subject)
 
     def _forget(self, subscription: MemorySubscription) -> None:
+        self._heard_by.clear()
         table, key = self._place(subscription.subject)
         left = [other for other in table.get(key, ()) if other is not subscription]
         if left:
