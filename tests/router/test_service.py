@@ -247,6 +247,48 @@ def test_moved_heads_are_repeated() -> None:
     run(test, heads_interval_s=0.01)
 
 
+class NotedClock(SystemClock):
+    """Waits for nobody, and notes how long it was asked to, and how many had been told by then."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.slept: list[tuple[float, int]] = []
+        self.enough = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)  # What was published is heard.
+        self.slept.append((seconds, len(self.told)))
+        if len(self.slept) >= 20:
+            self.enough.set()
+            await asyncio.Event().wait()
+
+
+def test_many_heads_are_told_of_in_shares_and_each_of_them_once_an_interval() -> None:
+    async def test() -> None:
+        bus, clock = MemoryBus(), NotedClock()
+        settings = RouterSettings(heads_interval_s=1.0, audit_interval_s=1_000.0)
+        router = Router(MemoryStore(Disk(), bucket_size=8), bus, clock, SystemChance(), settings)
+        moved = [f"g{number}" for number in range(100)]
+        router._moved.update((group, (7, clock.monotonic_s())) for group in moved)
+        bus.subscribe(
+            "heads.*", lambda raw, _: clock.told.extend(msgspec.msgpack.decode(raw, type=subjects.Heads).heads)
+        )
+        heads = asyncio.create_task(router._repeat_heads())
+        async with asyncio.timeout(5):
+            await clock.enough.wait()
+        heads.cancel()
+        whole = next(at for at, (seconds, _) in enumerate(clock.slept) if seconds == 0.75)
+        assert sorted(clock.told[:100]) == sorted(moved)
+        assert [seconds for seconds, _ in clock.slept[:whole]] == [pytest.approx(0.25 / whole)] * whole
+        before = 0
+        for _, told in clock.slept[:whole]:
+            assert 0 < told - before <= 12
+            before = told
+        assert before == 100
+
+    asyncio.run(test())
+
+
 def test_groups_in_use_are_compared_with_their_logs() -> None:
     async def test(bench: Bench) -> None:
         await bench.ask(a_send("x"))
@@ -326,7 +368,7 @@ def test_after_a_slow_append_of_several_those_answered_come_along_with_those_who
         await bench.router.start()
         await bench.ask(a_send("make", kind="group.created", join=0))
         store.append_s = 0.08
-        assert [pause for pause, _ in clock.asleep] == [1.0, 10.0]  # Heads and audits: nothing waits to gather.
+        assert [pause for pause, _ in clock.asleep] == [0.25, 10.0]  # Heads and audits: nothing waits to gather.
         first = [asyncio.create_task(bench.ask(a_send(f"a{n}"))) for n in range(2)]
         while bench.router.statistics()["waiting"] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)

@@ -211,6 +211,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 5.0
 
     sqlite_readers: Annotated[int, _reason("Threads that read the store, so that none waits for a commit.", ge=1)] = 2
+    sqlite_gather_s: Annotated[
+        float,
+        _reason(
+            "How long a write waits for others to share its sync, while some come: less CPU a message, and more time.",
+            ge=0,
+            le=0.1,
+        ),
+    ] = 0.0
     sqlite_wal_bytes_max: Annotated[
         int, _reason("The write-ahead log is copied into the file at this length, whoever waits.", ge=1_048_576)
     ] = 67_108_864

@@ -164,6 +164,7 @@ async def open_store(settings: Settings, clock: Clock, bus: Bus | None = None) -
         readers=settings.sqlite_readers,
         wal_bytes_max=settings.sqlite_wal_bytes_max,
         reserve_bytes=settings.sqlite_reserve_bytes,
+        gather_s=settings.sqlite_gather_s,
     )
 
 

@@ -51,6 +51,11 @@ TRIES_MAX = 12
 BACKOFF_S = 0.002
 BACKOFF_S_MAX = 0.5
 HEADS_REPEAT_S = 4.0
+HEADS_SHARES_MAX = 32
+HEADS_PER_SHARE_MIN = 8
+HEADS_SPREAD = 0.25
+"""Those of an interval are told of in shares, over this part of it: all at once would keep messages waiting."""
+
 HEADS_MOVED_MAX = 100_000
 """Beyond it the oldest moved head is no longer repeated; sweeps find what that hid."""
 
@@ -434,21 +439,30 @@ class Router:
 
     async def _repeat_heads(self) -> None:
         while True:
-            await self._clock.sleep(self._settings.heads_interval_s)
-            self._ownership.release()
             oldest_s = self._clock.monotonic_s() - HEADS_REPEAT_S
-            by_partition: dict[int, dict[GroupId, int]] = {}
-            while self._moved:
-                group, (_, at_s) = next(iter(self._moved.items()))
-                if at_s >= oldest_s:
-                    break
-                del self._moved[group]
-            for group, (seq, _) in self._moved.items():
-                by_partition.setdefault(partition_of(group), {})[group] = seq
-            for partition, heads in by_partition.items():
-                self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
-            for hint in self._joiners.since(oldest_s):
-                self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
+            told = list(self._heads_since(oldest_s).items())
+            shares = max(1, min(HEADS_SHARES_MAX, len(told) // HEADS_PER_SHARE_MIN))
+            for share in range(shares):
+                for partition, heads in told[share::shares]:
+                    self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
+                if not share:
+                    for hint in self._joiners.since(oldest_s):
+                        self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
+                await self._clock.sleep(HEADS_SPREAD * self._settings.heads_interval_s / shares)
+            await self._clock.sleep((1 - HEADS_SPREAD) * self._settings.heads_interval_s)
+            self._ownership.release()
+
+    def _heads_since(self, oldest_s: float) -> dict[int, dict[GroupId, int]]:
+        """What has moved since then, by partition; what moved before is forgotten."""
+        while self._moved:
+            group, (_, at_s) = next(iter(self._moved.items()))
+            if at_s >= oldest_s:
+                break
+            del self._moved[group]
+        by_partition: dict[int, dict[GroupId, int]] = {}
+        for group, (seq, _) in self._moved.items():
+            by_partition.setdefault(partition_of(group), {})[group] = seq
+        return by_partition
 
 
 def gather_s(entries: int, took_s: float) -> float:

@@ -19,6 +19,13 @@ async def opened(tmp_path: Path, **options: Any) -> SqliteStore:
     return await SqliteStore.open(tmp_path / "folkmoot.db", clock=SystemClock(), reserve_bytes=0, **options)
 
 
+class HandClock(SystemClock):
+    now_s = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
 def test_many_groups_share_a_commit_and_a_conflict_hurts_only_itself(tmp_path: Path) -> None:
     async def run() -> None:
         store = await opened(tmp_path)
@@ -140,5 +147,40 @@ def test_what_was_asked_before_closing_is_answered(tmp_path: Path) -> None:
         heads = await again.heads([author.group for author in authors])
         assert [heads[author.group].seq for author in authors] == [2] * 50
         await again.close()
+
+    asyncio.run(run())
+
+
+def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_where_it_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        waits, go_on = threading.Event(), threading.Event()
+        asked_s: list[float | None] = []
+        clock = HandClock()
+        store = await SqliteStore.open(tmp_path / "folkmoot.db", clock=clock, reserve_bytes=0, gather_s=5.0)
+        author, other = Author(store), Author(store, "make2")
+
+        def wait(seconds: float | None = None) -> bool:
+            asked_s.append(seconds)
+            waits.set()
+            return go_on.wait(30)
+
+        monkeypatch.setattr(store._writer._closing, "wait", wait)  # type: ignore[attr-defined]
+        await author.make()
+        clock.now_s += 11.0
+        await other.make()
+        assert asked_s == []  # Each was alone.
+        before = store.statistics()["commits"]
+        first = store.append(author.write(author.a_send("a", body={"text": "x"})))
+        assert await asyncio.to_thread(waits.wait, 30)
+        second = store.append(other.write(other.a_send("b", body={"text": "y"})))
+        go_on.set()
+        await asyncio.gather(first, second)
+        assert (asked_s, store.statistics()["commits"] - before) == ([5.0], 1)
+        clock.now_s += 11.0
+        await store.move_pointers([])
+        assert asked_s == [5.0]
+        await store.close()
 
     asyncio.run(run())

@@ -86,6 +86,7 @@ class SqliteStore:
         wal_bytes_max: int = 64 * 1_048_576,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         reserve_bytes: int = 4 * 1_048_576,
+        gather_s: float = 0.0,
         reserve: Reserve | None = None,
         vfs: str | None = None,
         synchronous: str = "FULL",
@@ -119,7 +120,7 @@ class SqliteStore:
         except BaseException:
             os.close(lock)
             raise
-        writer = Writer(file)
+        writer = Writer(file, clock, gather_s=gather_s)
         pool = Readers(file.connect_reader, lambda: writer.generation, threads=readers)
         writer.start()
         return cls(file, writer, pool, lock)

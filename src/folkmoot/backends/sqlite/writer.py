@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from folkmoot.backends.sqlite.file import Change, Fault, Result, StoreFile, Work
+from folkmoot.ports.clock import Clock
 from folkmoot.ports.store import SchemaUnknown, StoreAway, StoreBroken, StoreUnknown, Write
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,9 @@ JOBS_WAITING_MAX: Final = 20_000
 JOBS_PER_TRANSACTION_MAX: Final = 512
 ENTRIES_PER_TRANSACTION_MAX: Final = 4_096
 """The first of either ends a transaction, so that none grows past what the log is bound to; the rest are the next."""
+
+COMPANY_TIMES: Final = 2.0
+"""Who has been alone for so many times the time to gather is not made to wait for others."""
 
 REOPEN_S: Final = 0.05
 REOPEN_S_MAX: Final = 2.0
@@ -36,13 +40,19 @@ class Job(msgspec.Struct):
 
 
 class Writer:
-    """A queue, a thread and an open file. `away` while the file is opened anew, and once the thread has ended."""
+    """A queue, a thread and an open file. `away` while the file is opened anew, and once the thread has ended.
 
-    def __init__(self, file: StoreFile) -> None:
+    `gather_s`: how long a write waits for others to share its transaction, where some came a short while ago.
+    """
+
+    def __init__(self, file: StoreFile, clock: Clock, *, gather_s: float = 0.0) -> None:
         self.away = False
         self.generation = 0
         self.unknown = 0
         self._file = file
+        self._clock = clock
+        self._gather_s = gather_s
+        self._taken_s: float | None = None
         self._jobs: deque[Job] = deque()
         self._lock = threading.Lock()
         # Rung once for whatever waits. A Condition does the same, at several times the cost, for each commit.
@@ -107,12 +117,22 @@ class Writer:
             # Seen before the jobs are looked at: what came in before the closing is among them.
             closing = self._closing.is_set()
             with self._lock:
-                if self._jobs:
+                self._is_rung = bool(self._jobs)
+            if self._jobs:
+                self._gather()
+                with self._lock:
                     return self._next()
-                self._is_rung = False
             if closing:
                 return []
             self._bell.get()
+
+    def _gather(self) -> None:
+        """Let others come, if it pays: a transaction and its sync cost about the same for one write and for a few."""
+        if self._gather_s <= 0:
+            return
+        if self._taken_s is not None and self._clock.monotonic_s() - self._taken_s < COMPANY_TIMES * self._gather_s:
+            self._closing.wait(self._gather_s)
+        self._taken_s = self._clock.monotonic_s()
 
     def _next(self) -> list[Job]:
         taken: list[Job] = []
