@@ -1,6 +1,7 @@
 """The router: what is answered and published when writes conflict, fill up, time out or fail; and in which order."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -247,44 +248,31 @@ def test_moved_heads_are_repeated() -> None:
     run(test, heads_interval_s=0.01)
 
 
-class NotedClock(SystemClock):
-    """Waits for nobody, and notes how long it was asked to, and how many had been told by then."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.slept: list[tuple[float, int]] = []
-        self.enough = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)  # What was published is heard.
-        self.slept.append((seconds, len(self.told)))
-        if len(self.slept) >= 20:
-            self.enough.set()
-            await asyncio.Event().wait()
-
-
 def test_many_heads_are_told_of_in_shares_and_each_of_them_once_an_interval() -> None:
     async def test() -> None:
-        bus, clock = MemoryBus(), NotedClock()
-        settings = RouterSettings(heads_interval_s=1.0, audit_interval_s=1_000.0)
+        bus, clock, told = MemoryBus(), HandClock(), list[str]()
+        settings = RouterSettings(heads_interval_s=1.0)
         router = Router(MemoryStore(Disk(), bucket_size=8), bus, clock, SystemChance(), settings)
         moved = [f"g{number}" for number in range(100)]
-        router._moved.update((group, (7, clock.monotonic_s())) for group in moved)
-        bus.subscribe(
-            "heads.*", lambda raw, _: clock.told.extend(msgspec.msgpack.decode(raw, type=subjects.Heads).heads)
-        )
+        router._moved.update((group, (7, clock.now_s)) for group in moved)
+        bus.subscribe("heads.*", lambda raw, _: told.extend(msgspec.msgpack.decode(raw, type=subjects.Heads).heads))
         heads = asyncio.create_task(router._repeat_heads())
-        async with asyncio.timeout(5):
-            await clock.enough.wait()
+        pauses_s, counts = list[float](), [0]
+        while not pauses_s or pauses_s[-1] != 0.75:
+            while not clock.asleep:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # What was published is heard.
+            pause_s, woken = clock.asleep.pop()
+            pauses_s.append(pause_s)
+            counts.append(len(told))
+            woken.set_result(None)
         heads.cancel()
-        whole = next(at for at, (seconds, _) in enumerate(clock.slept) if seconds == 0.75)
-        assert sorted(clock.told[:100]) == sorted(moved)
-        assert [seconds for seconds, _ in clock.slept[:whole]] == [pytest.approx(0.25 / whole)] * whole
-        before = 0
-        for _, told in clock.slept[:whole]:
-            assert 0 < told - before <= 12
-            before = told
-        assert before == 100
+        assert sorted(told) == sorted(moved)
+        shares = len(pauses_s) - 1
+        assert pauses_s[:-1] == [pytest.approx(0.25 / shares)] * shares
+        # The last pause comes after all has been told.
+        assert all(0 < later - before <= 12 for before, later in itertools.pairwise(counts[:-1]))
+        assert counts[-2:] == [100, 100]
 
     asyncio.run(test())
 

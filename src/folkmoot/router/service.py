@@ -349,8 +349,7 @@ class Router:
         return decide_batch(state, sends, known, rules)
 
     def _append(self, write: Write) -> asyncio.Future[Head]:
-        appended = self._store.append(write)
-        return appended if isinstance(appended, asyncio.Future) else asyncio.ensure_future(appended)
+        return asyncio.ensure_future(self._store.append(write))
 
     async def _append_with_care(self, batch: Batch, write: Write, taken: Sequence[Pending]) -> None:
         spans = [] if self._tracer is None else begin_each(self._tracer, "append", taken)
@@ -440,14 +439,13 @@ class Router:
     async def _repeat_heads(self) -> None:
         while True:
             oldest_s = self._clock.monotonic_s() - HEADS_REPEAT_S
+            for hint in self._joiners.since(oldest_s):
+                self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
             told = list(self._heads_since(oldest_s).items())
             shares = max(1, min(HEADS_SHARES_MAX, len(told) // HEADS_PER_SHARE_MIN))
             for share in range(shares):
                 for partition, heads in told[share::shares]:
                     self._bus.publish(subjects.heads(partition), _ENCODER.encode(Heads(heads)))
-                if not share:
-                    for hint in self._joiners.since(oldest_s):
-                        self._bus.publish(subjects.hints(hint.users[0]), _ENCODER.encode(hint))
                 await self._clock.sleep(HEADS_SPREAD * self._settings.heads_interval_s / shares)
             await self._clock.sleep((1 - HEADS_SPREAD) * self._settings.heads_interval_s)
             self._ownership.release()

@@ -19,13 +19,6 @@ async def opened(tmp_path: Path, **options: Any) -> SqliteStore:
     return await SqliteStore.open(tmp_path / "folkmoot.db", clock=SystemClock(), reserve_bytes=0, **options)
 
 
-class HandClock(SystemClock):
-    now_s = 1_000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
 def test_many_groups_share_a_commit_and_a_conflict_hurts_only_itself(tmp_path: Path) -> None:
     async def run() -> None:
         store = await opened(tmp_path)
@@ -157,7 +150,8 @@ def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_wher
     async def run() -> None:
         waits, go_on = threading.Event(), threading.Event()
         asked_s: list[float | None] = []
-        clock = HandClock()
+        clock, now_s = SystemClock(), [1_000.0]
+        monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
         store = await SqliteStore.open(tmp_path / "folkmoot.db", clock=clock, reserve_bytes=0, gather_s=5.0)
         author, other = Author(store), Author(store, "make2")
 
@@ -168,7 +162,7 @@ def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_wher
 
         monkeypatch.setattr(store._writer._closing, "wait", wait)  # type: ignore[attr-defined]
         await author.make()
-        clock.now_s += 11.0
+        now_s[0] += 11.0
         await other.make()
         assert asked_s == []  # Each was alone.
         before = store.statistics()["commits"]
@@ -178,7 +172,7 @@ def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_wher
         go_on.set()
         await asyncio.gather(first, second)
         assert (asked_s, store.statistics()["commits"] - before) == ([5.0], 1)
-        clock.now_s += 11.0
+        now_s[0] += 11.0
         await store.move_pointers([])
         assert asked_s == [5.0]
         await store.close()

@@ -116,12 +116,12 @@ class Writer:
         while True:
             # Seen before the jobs are looked at: what came in before the closing is among them.
             closing = self._closing.is_set()
-            with self._lock:
-                self._is_rung = bool(self._jobs)
             if self._jobs:
                 self._gather()
-                with self._lock:
+            with self._lock:
+                if self._jobs:
                     return self._next()
+                self._is_rung = False
             if closing:
                 return []
             self._bell.get()
