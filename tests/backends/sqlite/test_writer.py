@@ -175,6 +175,10 @@ def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_wher
         now_s[0] += 11.0
         await store.move_pointers([])
         assert asked_s == [5.0]
+        # A transaction's worth is there already.
+        monkeypatch.setattr(writers, "JOBS_PER_TRANSACTION_MAX", 1)
+        await store.move_pointers([])
+        assert asked_s == [5.0]
         await store.close()
 
     asyncio.run(run())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import queue
 import threading
 from collections import deque
@@ -52,7 +53,7 @@ class Writer:
         self._file = file
         self._clock = clock
         self._gather_s = gather_s
-        self._taken_s: float | None = None
+        self._taken_s = -math.inf
         self._jobs: deque[Job] = deque()
         self._lock = threading.Lock()
         # Rung once for whatever waits. A Condition does the same, at several times the cost, for each commit.
@@ -130,7 +131,8 @@ class Writer:
         """Let others come, if it pays: a transaction and its sync cost about the same for one write and for a few."""
         if self._gather_s <= 0:
             return
-        if self._taken_s is not None and self._clock.monotonic_s() - self._taken_s < COMPANY_TIMES * self._gather_s:
+        alone_s = self._clock.monotonic_s() - self._taken_s
+        if alone_s < COMPANY_TIMES * self._gather_s and len(self._jobs) < JOBS_PER_TRANSACTION_MAX:
             self._closing.wait(self._gather_s)
         self._taken_s = self._clock.monotonic_s()
 
