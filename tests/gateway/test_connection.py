@@ -145,6 +145,26 @@ def test_a_paused_reader_that_takes_bytes_is_alive() -> None:
     an_edge(test)
 
 
+def test_one_is_busy_for_half_an_interval_after_an_entry_unless_it_is_paused() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner)
+        feed = owner.connection.feeds[group]
+        assert not owner.connection.is_busy()
+        await owner.asked(group, "message", {"text": "1"}, "send-1", join=1)
+        await owner.until(lambda: owner.seqs(group)[-1:] == [2])
+        assert owner.connection.is_busy()
+        owner.outlet.stop_reading()
+        owner.connection.is_paused = True
+        assert not owner.connection.is_busy()
+        owner.connection.is_paused = False
+        assert owner.connection.is_busy()
+        feed.taken_s -= edge.gateway.settings.ping_interval_s / 2
+        assert not owner.connection.is_busy()
+
+    an_edge(test)
+
+
 def test_pings_are_answered() -> None:
     async def test(edge: Edge) -> None:
         owner = await edge.talker(OWNER)

@@ -34,10 +34,15 @@ class Timed:
 
     def __init__(self, wheel: Wheel) -> None:
         self.heard = 0
+        self.asked = 0
+        self.busy = False
         self.pings: list[int] = []
         self.ends: list[tuple[int, str]] = []
         self.answers = True
         self._wheel = wheel
+
+    def is_busy(self) -> bool:
+        return self.busy
 
     def ping(self) -> None:
         self.pings.append(self._wheel.now)
@@ -114,6 +119,49 @@ def test_silence_of_more_than_two_intervals_ends_a_connection() -> None:
     assert 10 < silent.ends[0][0] <= 16
     assert alive.ends == []
     assert len(silent.pings) >= 2
+
+
+def test_one_that_is_written_to_is_pinged_rarely_and_at_once_when_that_ends() -> None:
+    wheel, clock = build(ping_interval_s=5.0)
+    connection = Timed(wheel)
+    wheel.opened(connection)
+    wheel.ready(connection, None)
+    connection.busy = True
+    turn(wheel, clock, 100)
+    gaps = {later - earlier for earlier, later in itertools.pairwise(connection.pings)}
+    assert gaps == {wheels.BUSY_INTERVALS * 5}
+    connection.busy = False
+    turn(wheel, clock, 5)
+    assert wheel.now - connection.pings[-1] < 5
+    assert connection.ends == []
+
+
+def test_one_that_is_written_to_and_answers_no_ping_is_ended_as_any_other() -> None:
+    wheel, clock = build(ping_interval_s=5.0)
+    connection = Timed(wheel)
+    wheel.opened(connection)
+    wheel.ready(connection, None)
+    connection.busy, connection.answers = True, False
+    turn(wheel, clock, 100)
+    assert [code for _, code in connection.ends] == ["idle"]
+    # Asked, once it was not, it is asked each interval; two of them later it is over.
+    assert connection.ends[0][0] - connection.pings[0] == 10
+    assert len(connection.pings) == 2
+
+
+def test_one_that_was_not_asked_for_long_is_not_ended_for_it() -> None:
+    wheel, clock = build(ping_interval_s=5.0)
+    connection = Timed(wheel)
+    wheel.opened(connection)
+    wheel.ready(connection, None)
+    connection.busy = True
+    turn(wheel, clock, 19)
+    assert connection.pings == []
+    # Quiet now, and silent for nearly four intervals: it has its two to answer all the same.
+    connection.busy = connection.answers = False
+    turn(wheel, clock, 20)
+    assert [code for _, code in connection.ends] == ["idle"]
+    assert connection.ends[0][0] - connection.pings[0] == 10
 
 
 def test_a_token_ends_its_connection_within_a_second_of_its_time() -> None:

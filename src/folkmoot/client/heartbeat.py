@@ -26,7 +26,7 @@ class Heartbeat:
         self._heard_s = now_s
 
     def welcomed(self, interval_s: float, now_s: float) -> None:
-        """The server pings each `interval_s` seconds."""
+        """Something comes from the server in any one and a half of `interval_s` seconds."""
         self._interval_s = interval_s
         self._heard_s = now_s
         self.next_at = now_s + interval_s

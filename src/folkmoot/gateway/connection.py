@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -44,6 +45,9 @@ QUERIES_WAITING_MAX: Final = 16
 WISHES_WAITING_MAX: Final = 10_000
 """Groups waiting to be brought up, of one connection. One more is answered `too_many`."""
 
+BUSY_FEEDS_MAX: Final = 16
+"""Of a connection's groups, so many are looked at for whether something was written: one in thousands is pinged."""
+
 WINDOW_FULL_MS: Final = 50
 KIND_CHARS_MAX: Final = 64
 
@@ -68,6 +72,7 @@ class Connection:
         "_session",
         "_tokens",
         "_unanswered",
+        "asked",
         "caller",
         "device",
         "feeds",
@@ -93,6 +98,7 @@ class Connection:
         self.is_paused = False
         self.is_closed = False
         self.heard = 0
+        self.asked = 0
         self._session = ServerSession(outlet.codec)
         self._follower = Follower(self)
         self._held: list[bytes] | None = None
@@ -149,6 +155,14 @@ class Connection:
             self._let_go()
 
     # What the wheel calls.
+
+    def is_busy(self) -> bool:
+        if self.is_paused:
+            return False
+        gateway = self.gateway
+        # Half an interval, so that something comes in any one and a half.
+        since_s = gateway.clock.monotonic_s() - gateway.settings.ping_interval_s / 2
+        return any(feed.taken_s > since_s for feed in islice(self.feeds.values(), BUSY_FEEDS_MAX))
 
     def ping(self) -> None:
         # A reader this slow answers no ping for a while; that it takes bytes is sign of life enough.

@@ -1,6 +1,7 @@
 """A feed: this edge's gap-free copy of one group's tail, written to every local member as it grows."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 
 from folkmoot.gateway.lane import AnyLane, Member, lane_for
@@ -55,6 +56,7 @@ class Feed:
         self.messages = 0
         self.live = False
         self.dead = False
+        self.taken_s = -math.inf
         self.idle_since_s: float | None = clock.monotonic_s()
         self.tally = tally or Tally()
         self._store = store
@@ -154,6 +156,7 @@ class Feed:
             self.end()
             return False
         self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
+        self.taken_s = self._clock.monotonic_s()
         event = entry_event(entry)
         tally = self.tally
         for lane in self._lanes.values():

@@ -13,6 +13,9 @@ TICK_S: Final = 1.0
 PINGS_AT_ONCE: Final = 32
 """With 13,000 connections 520 are due each second, which with their answers would keep everyone waiting for 10 ms."""
 
+BUSY_INTERVALS: Final = 4
+"""One that is written to all the while is asked for a sign of life this rarely: what it takes is nearly one."""
+
 STALE_EXPIRIES_MAX: Final = 1_000
 """Expiries of connections renewed or closed since, beside twice as many as are live: past this they are swept."""
 
@@ -20,9 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 class Timed(Protocol):
-    """A connection, as the wheel sees it. `heard` is the tick at which anything last came from the client."""
+    """A connection, as the wheel sees it.
+
+    `heard` is the tick at which anything last came from the client, `asked` that of the first ping since, or before it.
+    """
 
     heard: int
+    asked: int
+
+    def is_busy(self) -> bool:
+        """Whether entries were written to it just now, all of which it took."""
 
     def ping(self) -> None: ...
 
@@ -112,10 +122,15 @@ class Wheel:
         for connection in due:
             if connection not in self._slot_of:
                 continue
-            if self.now - connection.heard > 2 * self._interval:
-                connection.expire("idle")
+            if connection.asked > connection.heard:
+                if self.now - connection.asked >= 2 * self._interval:
+                    connection.expire("idle")
+                    continue
+            elif self.now - connection.heard < BUSY_INTERVALS * self._interval and connection.is_busy():
+                continue
             else:
-                connection.ping()
+                connection.asked = self.now
+            connection.ping()
 
     def _expire_tokens(self) -> None:
         now_ms = self._clock.wall_ms()

@@ -109,7 +109,7 @@ CODES: Final[dict[str, ErrorCode]] = {
         ),
         _closed("server_draining", 4000, "the server is shutting down", _RECONNECT),
         _closed("server_error", 4001, "a fault of the server", _RECONNECT),
-        _closed("idle", 4002, "nothing was heard for two ping intervals", _RECONNECT),
+        _closed("idle", 4002, "nothing was heard for two intervals after a ping", _RECONNECT),
         _closed("hello_timeout", 4003, "no valid hello within its time", _RECONNECT),
         _closed("too_many_connections", 4004, "the server is at its bound of connections", _RECONNECT),
         _closed("token_expired", 4100, "the token's time is over", "get a new token, then connect again"),
