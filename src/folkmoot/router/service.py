@@ -349,7 +349,8 @@ class Router:
         return decide_batch(state, sends, known, rules)
 
     def _append(self, write: Write) -> asyncio.Future[Head]:
-        return asyncio.ensure_future(self._store.append(write))
+        appended = self._store.append(write)
+        return appended if isinstance(appended, asyncio.Future) else asyncio.ensure_future(appended)
 
     async def _append_with_care(self, batch: Batch, write: Write, taken: Sequence[Pending]) -> None:
         spans = [] if self._tracer is None else begin_each(self._tracer, "append", taken)
@@ -371,15 +372,16 @@ class Router:
         # Publish after the append, never before: an entry heard but not stored would vanish for members who reconnect.
         assert batch.write is not None
         group = batch.write.group
-        submitted_ms = min(pending.submit.submitted_ms for pending in taken[: len(batch.rulings)])
+        submitted_ms = min([pending.submit.submitted_ms for pending in taken[: len(batch.rulings)]])
         entries = list(batch.write.entries)
-        spans: Mapping[int, Span] = {}
-        if self._tracer is not None:
+        if self._tracer is None:
+            self._bus.publish(subjects.entries(group), _ENCODER.encode(Stored(group, entries, submitted_ms)))
+        else:
             spans = begin_publishing(self._tracer, taken, batch.rulings, entries[0].seq)
-        stored = Stored(group, entries, submitted_ms, contexts_of(spans))
-        self._bus.publish(subjects.entries(group), _ENCODER.encode(stored))
-        for span in spans.values():
-            span.end()
+            stored = Stored(group, entries, submitted_ms, contexts_of(spans))
+            self._bus.publish(subjects.entries(group), _ENCODER.encode(stored))
+            for span in spans.values():
+                span.end()
         now_s = self._clock.monotonic_s()
         if batch.write.memberships:
             self._joiners.note(group, batch.write.memberships, now_s)
