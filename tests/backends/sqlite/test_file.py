@@ -8,7 +8,7 @@ import apsw
 import msgspec
 import pytest
 
-from folkmoot.backends.sqlite.file import Fault, StoreFile
+from folkmoot.backends.sqlite.file import NOTE_AGAIN_S, Fault, StoreFile
 from folkmoot.backends.sqlite.inspect import open_inspection
 from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.model.entry import sealed
@@ -96,6 +96,31 @@ def test_an_outcome_that_is_there_already_undoes_its_own_write_only(opened: Open
     assert isinstance(taken, Head)
     with open_inspection(opened.path) as seen:
         assert seen.heads() == {"g1": 1, "g2": 1}
+
+
+def test_what_was_written_to_is_noted_a_few_times_a_second_and_nothing_that_was_undone(opened: Opened) -> None:
+    def noted() -> list[str]:
+        reader = opened.file.connect_reader()
+        try:
+            return [
+                reader.execute("SELECT id FROM groups WHERE no = ?", (int(number),)).get
+                for number in str(reader.execute("SELECT value FROM meta WHERE name = 'last_groups'").get).split()
+            ]
+        finally:
+            reader.close()
+
+    opened.file.commit([message(group("g1"), "a")])
+    assert noted() == ["g1"]
+    opened.file.commit([message(group("g2"), "a")])
+    assert noted() == ["g1"]
+    opened.files.syncs_fail = 1
+    with pytest.raises(Fault):
+        opened.file.commit([message(group("g3"), "a")])
+    opened.file.close()
+    opened.file.open()
+    opened.clock.now_s += NOTE_AGAIN_S
+    opened.file.commit([message(group("g4"), "a"), message(group("g5"), "a")])
+    assert noted() == ["g2", "g4", "g5"]
 
 
 def test_a_write_that_the_tables_cannot_hold_is_told_what_is_wrong_and_changes_nothing(opened: Opened) -> None:

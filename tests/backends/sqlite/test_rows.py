@@ -10,7 +10,7 @@ import pytest
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
 from folkmoot.backends.sqlite.database import connect, migrate
-from folkmoot.backends.sqlite.rows import ROOM, entries_of, group_of, no_group, put, put_pointers, state_of
+from folkmoot.backends.sqlite.rows import ROOM, LogRows, entries_of, group_of, no_group, put, put_pointers, state_of
 from folkmoot.ports.store import Conflict, MovedPointer, Write
 from folkmoot.testing.store_suite import OTHER, OWNER, Author
 
@@ -37,9 +37,12 @@ def writes() -> list[Write]:
 
 def test_what_is_put_is_what_is_found(database: apsw.Connection) -> None:
     made, said = writes()
-    head, number = put(database, made, 1)
+    rows = LogRows()
+    head, number = put(database, made, 1, rows)
     assert (head.seq, head.writes, head.room) == (1, 1, ROOM)
-    head, again = put(database, said, 1)
+    head, again = put(database, said, 1, rows)
+    rows.put(database)
+    rows.put(database)  # Nothing is left to be put.
     assert (again, head.seq, head.writes) == (number, 3, 2)
     row = database.execute("SELECT * FROM groups").fetchone()
     assert group_of(row) == (number, made.group, head)
@@ -53,14 +56,16 @@ def test_what_is_put_is_what_is_found(database: apsw.Connection) -> None:
 
 def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) -> None:
     made, said = writes()
+    rows = LogRows()
     database.execute("BEGIN IMMEDIATE")
-    put(database, made, 1)
+    put(database, made, 1, rows)
     for _ in range(2):
         with pytest.raises(Conflict):
-            put(database, made, 1)
-    put(database, said, 1)
+            put(database, made, 1, rows)
+    put(database, said, 1, rows)
     with pytest.raises(Conflict):
-        put(database, msgspec.structs.replace(said, expected=msgspec.structs.replace(said.expected, writes=7)), 1)
+        put(database, msgspec.structs.replace(said, expected=msgspec.structs.replace(said.expected, writes=7)), 1, rows)
+    rows.put(database)
     database.execute("COMMIT")
     assert database.execute("SELECT count(*) FROM entries").fetchone() == (3,)
     assert database.execute("SELECT count(*) FROM outcomes").fetchone() == (3,)
@@ -71,4 +76,34 @@ def test_a_pointer_of_a_group_that_is_not_there_is_passed_over(database: apsw.Co
     put_pointers(database, [MovedPointer("gnone", OWNER, 1, 1)], 1)
     assert database.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
     assert no_group("gnone", 3).head.epoch == 3
+    database.close()
+
+
+def test_an_outcome_of_the_same_transaction_is_seen_with_care_and_breaks_it_without(database: apsw.Connection) -> None:
+    made, said = writes()
+    taken = said.entries[0]
+    # Another append to the same head, as of a router that does not know of the first, under a send id that is taken.
+    head = msgspec.structs.replace(said.after.head, writes=2)
+    after = msgspec.structs.replace(said.after, head=msgspec.structs.replace(head, seq=4))
+    again = Write(
+        group=said.group,
+        expected=head,
+        entries=[msgspec.structs.replace(taken, seq=4)],
+        refusals={},
+        after=after,
+        memberships=[],
+    )
+    for careful, error in ((True, Conflict), (False, apsw.ConstraintError)):
+        rows = LogRows()
+        database.execute("BEGIN IMMEDIATE")
+        put(database, made, 1, rows, careful=careful)
+        put(database, said, 1, rows, careful=careful)
+
+        def put_again(rows: LogRows = rows, careful: bool = careful) -> None:
+            put(database, again, 1, rows, careful=careful)
+            rows.put(database)
+
+        with pytest.raises(error):
+            put_again()
+        database.execute("ROLLBACK")
     database.close()

@@ -93,7 +93,7 @@ class MemoryBus:
         return subscription
 
     def request(self, subject: str, message: bytes, *, timeout_s: float) -> asyncio.Future[bytes]:
-        loop = self._running()
+        loop = self._loop or self._running()
         answer: asyncio.Future[bytes] = loop.create_future()
         if self._closed:
             answer.set_exception(BusClosed())
@@ -154,7 +154,7 @@ class MemoryBus:
             self._inbox.append((subscription, message, reply))
         if heard_by and not self._draining:
             self._draining = True
-            self._running().call_soon(self._drain)
+            (self._loop or self._running()).call_soon(self._drain)
 
     def _look_up(self, subject: str) -> list[MemorySubscription]:
         if len(self._heard_by) >= SUBJECTS_KNOWN_MAX:

@@ -21,7 +21,7 @@ BUSY_MS: Final = 2_000
 CACHE_KIB: Final = 16_384
 GROUPS_CHECKED_MAX: Final = 64
 ENTRIES_CHECKED_MAX: Final = 32
-"""Of each group that the last transaction wrote to. The whole check is `folkmoot verify`."""
+"""Of each group that was noted last. The whole check is `folkmoot verify`."""
 
 
 def migrations() -> list[str]:
@@ -84,7 +84,7 @@ def migrate(database: apsw.Connection, scripts: Sequence[str] | None = None) -> 
 
 
 def check_last(database: apsw.Connection) -> None:
-    """Check what the last transaction wrote: each head is its log's end, and the chain holds up to it. StoreBroken."""
+    """Check the groups noted last: each head is its log's end, and the chain holds up to it. Raises StoreBroken."""
     (numbers,) = database.execute("SELECT value FROM meta WHERE name = ?", (LAST_GROUPS,)).fetchone() or ("",)
     for number in str(numbers).split()[-GROUPS_CHECKED_MAX:]:
         row = database.execute("SELECT * FROM groups WHERE no = ?", (int(number),)).fetchone()

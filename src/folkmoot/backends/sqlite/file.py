@@ -1,6 +1,7 @@
 """The file while one thread writes to it: transactions, what a full disk does to them, and a log that stays short."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -8,9 +9,9 @@ from typing import Final, NamedTuple, TypeAlias
 import apsw
 
 from folkmoot.backends.sqlite import wal
-from folkmoot.backends.sqlite.database import BUSY_MS, check_last, connect, identify, migrate
+from folkmoot.backends.sqlite.database import BUSY_MS, GROUPS_CHECKED_MAX, check_last, connect, identify, migrate
 from folkmoot.backends.sqlite.reserve import Reserve
-from folkmoot.backends.sqlite.rows import put, put_last_groups, put_pointers
+from folkmoot.backends.sqlite.rows import LogRows, put, put_last_groups, put_pointers
 from folkmoot.model.group import Head
 from folkmoot.model.histogram import SECONDS, SIZES, Histogram
 from folkmoot.ports.clock import Clock
@@ -33,6 +34,9 @@ TRUNCATE_AGAIN_S: Final = 5.0
 
 RESERVE_AGAIN_S: Final = 0.25
 """How often it is tried to set the reserve aside again, once it has been given back."""
+
+NOTE_AGAIN_S: Final = 0.25
+"""How often it is noted which groups were written to, for the next start to look at: it is a page more to write."""
 
 ROOM_BYTES: Final = 262_144
 """Once a write did not fit there has to be this much room before it is said, without trying one, that writes fit."""
@@ -104,6 +108,8 @@ class StoreFile:
         self._copied_bytes = 0
         self._reserve_again_s = 0.0
         self._truncate_again_s = 0.0
+        self._note_again_s = -math.inf
+        self._unnoted: list[int] = []
         self._database: apsw.Connection | None = None
 
     @property
@@ -216,6 +222,7 @@ class StoreFile:
         database = self._opened()
         results: list[Result] = []
         numbers: list[int] = []
+        rows = LogRows()
         begun_s = self._clock.monotonic_s()
         database.execute("BEGIN IMMEDIATE")
         for work in works:
@@ -227,15 +234,23 @@ class StoreFile:
                 results.append(None)
                 continue
             try:
-                head, number = put(database, work, self.epoch, careful=careful)
+                head, number = put(database, work, self.epoch, rows, careful=careful)
             except (Conflict, ValueError) as error:  # Before anything of this write was changed.
                 results.append(error)
             else:
                 results.append(head)
                 numbers.append(number)
+        noted = bool(numbers) and begun_s >= self._note_again_s
         if numbers:
-            put_last_groups(database, numbers)
+            rows.put(database)
+        if noted:
+            put_last_groups(database, [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:])
         database.execute("COMMIT")
+        # Only now: of what was rolled back a start would miss the groups.
+        if noted:
+            self._unnoted, self._note_again_s = [], begun_s + NOTE_AGAIN_S
+        elif numbers:
+            self._unnoted = [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:]
         if any(works):  # A write of nothing, by which health is asked for, is no commit that cost anything.
             self.commits += 1
             if self._lacks_room:

@@ -15,7 +15,7 @@ ROOM: Final = 10_000
 """A log in one file has no buckets: this bounds a batch, no more."""
 
 LAST_GROUPS: Final = "last_groups"
-"""In meta: the numbers of the groups that the last transaction wrote to, which the next start looks at."""
+"""In meta: the numbers of groups that were written to last, noted a few times a second, which a start looks at."""
 
 CUSTODY: Final = "custody"
 """In meta: the store's part in a copy, as JSON; not there where it has none."""
@@ -108,25 +108,62 @@ def no_group(group: str, epoch: int) -> GroupState:
     return empty_group(group, epoch, ROOM)
 
 
-def put(database: apsw.Connection, write: Write, epoch: int, *, careful: bool = True) -> tuple[Head, int]:
-    """Carry out one conditional write in the open transaction; the new head, and the group's number.
+class LogRows:
+    """What the writes of one transaction add to the log: put at its end, for all of them together.
+
+    To begin a statement costs several times as much as one row more of it.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Any, ...]] = []
+        self._outcomes: list[tuple[int, str, str, int | None, str | None]] = []
+        self._pointers: dict[tuple[int, str], tuple[int, str, int, int]] = {}
+
+    def add(self, write: Write, number: int) -> None:
+        for (sender, send_id), code in write.refusals.items():
+            self._outcomes.append((number, sender, send_id, None, code))
+        for entry in write.entries:
+            sender = entry.sender
+            self._entries.append((number, *astuple(entry)[1:]))
+            self._outcomes.append((number, sender, entry.send_id, entry.seq, None))
+            if entry.kind == MESSAGE:
+                # The last of each sender: an accepted message moves its sender's pointer to it.
+                self._pointers[(number, sender)] = (number, sender, entry.epoch, entry.seq)
+
+    def put(self, database: apsw.Connection) -> None:
+        """Raises apsw.ConstraintError where an outcome is there already."""
+        entries, outcomes, pointers = self._entries, self._outcomes, self._pointers
+        self._entries, self._outcomes, self._pointers = [], [], {}
+        if entries:
+            database.executemany(_INSERT_ENTRY, entries)
+        if pointers:
+            database.executemany(_RAISE_POINTER, list(pointers.values()))
+        if outcomes:
+            database.executemany(_INSERT_OUTCOME, outcomes)
+
+
+def put(
+    database: apsw.Connection, write: Write, epoch: int, rows: LogRows, *, careful: bool = True
+) -> tuple[Head, int]:
+    """Carry out one conditional write in the open transaction, but for its `rows`; new head, and the group's number.
 
     Raises Conflict or ValueError before anything is changed, so that the transaction can go on with others. Without
-    `careful` nobody looks for outcomes first, and one that is there already raises apsw.ConstraintError too late:
-    the whole transaction is to be rolled back, and done again with care.
+    `careful` nobody looks for outcomes first, and one that is there already raises apsw.ConstraintError too late, as
+    the rows are put: the whole transaction is to be rolled back, and done again with care.
     """
     write.check()
     if careful:
+        rows.put(database)
         _check_outcomes(database, write)
     head, number = _put_group(database, write, epoch)
-    _put_log(database, write, number)
+    rows.add(write, number)
     if write.memberships:
         _put_memberships(database, write, number)
     return head, number
 
 
 def put_last_groups(database: apsw.Connection, numbers: Iterable[int]) -> None:
-    """Note which groups this transaction has written to."""
+    """Note which groups have been written to."""
     database.execute("REPLACE INTO meta VALUES (?, ?)", (LAST_GROUPS, " ".join(map(str, numbers))))
 
 
@@ -178,20 +215,6 @@ def _put_group(database: apsw.Connection, write: Write, epoch: int) -> tuple[Hea
     if row is None:
         raise Conflict(write.group)
     return head, int(row[0])
-
-
-def _put_log(database: apsw.Connection, write: Write, number: int) -> None:
-    entries = write.entries
-    outcomes: list[tuple[int, str, str, int | None, str | None]] = [
-        (number, sender, send_id, None, code) for (sender, send_id), code in write.refusals.items()
-    ]
-    if entries:
-        database.executemany(_INSERT_ENTRY, [(number, *astuple(entry)[1:]) for entry in entries])
-        outcomes.extend((number, e.sender, e.send_id, e.seq, None) for e in entries)
-        # The last of each sender: an accepted message moves its sender's pointer to it.
-        pointers = {e.sender: (number, e.sender, e.epoch, e.seq) for e in entries if e.kind == MESSAGE}
-        database.executemany(_RAISE_POINTER, list(pointers.values()))
-    database.executemany(_INSERT_OUTCOME, outcomes)
 
 
 def _put_memberships(database: apsw.Connection, write: Write, number: int) -> None:

@@ -1,11 +1,11 @@
 """The one thread that writes: whatever waits goes into one transaction, synced once, and is answered together."""
 
 import asyncio
-import contextlib
 import logging
 import math
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -54,12 +54,16 @@ class Writer:
         self._clock = clock
         self._gather_s = gather_s
         self._taken_s = -math.inf
+        # No wait that a closing could end, which costs several times as much: it is for a few milliseconds.
+        self._nap = time.sleep
         self._jobs: deque[Job] = deque()
         self._lock = threading.Lock()
         # Rung once for whatever waits. A Condition does the same, at several times the cost, for each commit.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_rung = False
+        # Also kept as what it is: to ask an Event is a call in Python, several for each transaction.
         self._closing = threading.Event()
+        self._is_closing = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="folkmoot-writer", daemon=True)
 
@@ -91,12 +95,13 @@ class Writer:
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
+        self._is_closing = True
         self._closing.set()
         self._bell.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _why_away(self) -> str | None:
-        if self._closing.is_set():
+        if self._is_closing:
             return "the store is closed"
         if self.away:
             return "the store is being opened"
@@ -116,8 +121,8 @@ class Writer:
         """Jobs for one transaction, once there are any; none once the writer is closing and all is written."""
         while True:
             # Seen before the jobs are looked at: what came in before the closing is among them.
-            closing = self._closing.is_set()
-            if self._jobs:
+            closing = self._is_closing
+            if self._gather_s > 0 and self._jobs:
                 self._gather()
             with self._lock:
                 if self._jobs:
@@ -129,11 +134,9 @@ class Writer:
 
     def _gather(self) -> None:
         """Let others come, if it pays: a transaction and its sync cost about the same for one write and for a few."""
-        if self._gather_s <= 0:
-            return
         alone_s = self._clock.monotonic_s() - self._taken_s
         if alone_s < COMPANY_TIMES * self._gather_s and len(self._jobs) < JOBS_PER_TRANSACTION_MAX:
-            self._closing.wait(self._gather_s)
+            self._nap(self._gather_s)
         self._taken_s = self._clock.monotonic_s()
 
     def _next(self) -> list[Job]:
@@ -159,8 +162,10 @@ class Writer:
 
     def _answer(self, jobs: list[Job], results: Sequence[Result]) -> None:
         # One wake-up of the loop for the whole transaction. A loop that has ended has nobody waiting in it.
-        with contextlib.suppress(RuntimeError):
+        try:
             self._loop.call_soon_threadsafe(_settle, jobs, results)
+        except RuntimeError:
+            return
 
     def _lose(self, jobs: list[Job], fault: Fault) -> None:
         """What a fault leaves behind nobody knows: open the file again, and let what is there then count."""
