@@ -4,7 +4,9 @@ A parser object a connection, however good, is kept by each that is idle: 4 KB o
 of a frame that has come, by whoever reads, and only until the rest has.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -27,7 +29,7 @@ class FrameTooLong(Exception):
     """A frame says that it is longer than may be."""
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One frame: its payload without the mask, and where it ends in the bytes that it was read from."""
 
     opcode: int
@@ -42,7 +44,7 @@ def read_frame(data: bytes | bytearray, at: int, *, payload_bytes_max: int) -> F
     if len(data) < at + 2:
         return None
     first, second = data[at], data[at + 1]
-    opcode, is_final, size = first & 0x0F, bool(first & 0x80), second & 0x7F
+    opcode, is_final, size = first & 0x0F, first & 0x80 != 0, second & 0x7F
     if opcode not in _OPCODES:
         raise NotAFrame("an opcode that there is not")
     if not second & 0x80:
@@ -64,7 +66,7 @@ def read_frame(data: bytes | bytearray, at: int, *, payload_bytes_max: int) -> F
     if len(data) < end:
         return None
     payload = unmasked(data[at + _MASK_BYTES : end], data[at : at + _MASK_BYTES])
-    return Frame(opcode, is_final, bool(first & 0x70), payload, end)
+    return Frame(opcode, is_final, first & 0x70 != 0, payload, end)
 
 
 def unmasked(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:

@@ -42,7 +42,7 @@ class Submitter:
         self._clock = clock
         self._tracer = tracer
         self._under_way = 0
-        self._all_answered = asyncio.Event()
+        self._all_answered: asyncio.Event | None = None
         self._is_closed = False
         self.sends = 0
         self.no_answer = 0
@@ -72,7 +72,7 @@ class Submitter:
     async def finish(self, *, timeout_s: float) -> None:
         """Wait for the answers to what was asked."""
         if self._under_way:
-            self._all_answered.clear()
+            self._all_answered = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._all_answered.wait()
@@ -106,7 +106,7 @@ class Submitter:
         if asked.span is not None:
             asked.span.end(outcome=outcome, code=answer.code)
         self._under_way -= 1
-        if not self._under_way:
+        if self._all_answered is not None and not self._under_way:
             self._all_answered.set()
         if not self._is_closed:
             asked.on_answer(answer)

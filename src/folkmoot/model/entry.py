@@ -115,10 +115,8 @@ def first_break(before: bytes, seq_before: int, entries: Iterable[Entry]) -> int
 def _header(
     group: str, epoch: int, seq: int, kind: str, sender: str, device: str, send_id: str, time_ms: int, messages: int
 ) -> bytes:
-    # Lengths before texts, so that no two headers have the same bytes.
-    parts = [_NUMBERS(epoch, seq, time_ms, messages)]
-    for text in (group, kind, sender, device, send_id):
-        raw = text.encode()
-        parts.append(_LENGTH(len(raw)))
-        parts.append(raw)
-    return b"".join(parts)
+    numbers = _NUMBERS(epoch, seq, time_ms, messages)
+    texts = (group.encode(), kind.encode(), sender.encode(), device.encode(), send_id.encode())
+    # Lengths before texts, so that no two headers have the same bytes. Written out: it is made twice a message.
+    a, b, c, d, e = map(_LENGTH, map(len, texts))
+    return b"".join((numbers, a, texts[0], b, texts[1], c, texts[2], d, texts[3], e, texts[4]))

@@ -12,6 +12,9 @@ from folkmoot.protocol.limits import FRAME_BYTES_MAX
 class State(enum.Enum):
     """Where a connection stands."""
 
+    # There is one of each, so its identity will do; Enum's own is a call in Python, for each frame that comes.
+    __hash__ = object.__hash__
+
     OPENED = "opened"
     READY = "ready"
     CLOSED = "closed"

@@ -56,8 +56,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 def keys_of(sends: Sequence[Send]) -> set[SendKey]:
     """The send keys whose outcomes have to be known to decide `sends`."""
-    keys = {(send.sender, send.send_id) for send in sends}
-    keys.update((send.sender, send.after) for send in sends if send.after is not None)
+    keys = set[SendKey]()
+    for send in sends:
+        keys.add((send.sender, send.send_id))
+        if send.after is not None:
+            keys.add((send.sender, send.after))
     return keys
 
 
