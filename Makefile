@@ -61,10 +61,10 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "Making .venv failed. On Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 
-$(VENV)/server.stamp: $(BIN)/pip pyproject.toml setup.py src/folkmoot/gateway/_volley.c constraints/all.txt
+$(VENV)/server.stamp: $(BIN)/pip pyproject.toml setup.py src/folkmoot/gateway/_volley.c src/folkmoot/gateway/_ring.h constraints/all.txt
 	$(PIP_INSTALL) -e '.[server]'
 	@touch $@
 
-$(VENV)/dev.stamp: $(BIN)/pip pyproject.toml setup.py src/folkmoot/gateway/_volley.c constraints/all.txt
+$(VENV)/dev.stamp: $(BIN)/pip pyproject.toml setup.py src/folkmoot/gateway/_volley.c src/folkmoot/gateway/_ring.h constraints/all.txt
 	$(PIP_INSTALL) -e '.[server,nats,cassandra,traces,site,dev]'
 	@touch $@ $(VENV)/server.stamp

@@ -9,6 +9,7 @@ setup(
             ["src/folkmoot/gateway/_volley.c"],
             # No compiler, or no headers of Python: then each member is written to by its transport, from Python.
             optional=True,
+            depends=["src/folkmoot/gateway/_ring.h"],
             py_limited_api=True,
         )
     ],

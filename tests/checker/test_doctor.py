@@ -110,6 +110,10 @@ def test_a_clock(changes: dict[str, Any], level: str, what: str) -> None:
 
 def test_versions() -> None:
     assert levels(doctor.on_versions(VERSIONS)) == {"python": "ok", "libraries": "ok", "write loop": "ok"}
+    (loop,) = (
+        finding for finding in doctor.on_versions(replace(VERSIONS, together=False)) if finding.name == "write loop"
+    )
+    assert (loop.level, "io_uring" in loop.what) == ("ok", True)
     assert levels(doctor.on_versions(replace(VERSIONS, native=False)))["write loop"] == "warn"
     assert levels(doctor.on_versions(replace(VERSIONS, python="3.10.9")))["python"] == "bad"
     assert levels(doctor.on_versions(replace(VERSIONS, python="3.13.0rc1")))["python"] == "ok"

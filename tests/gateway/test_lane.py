@@ -8,6 +8,7 @@ import socket
 import ssl
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -107,12 +108,19 @@ async def listening(certificate: Certificate | None) -> AsyncIterator[tuple[int,
         await listener.close()
 
 
+def together(request: pytest.FixtureRequest) -> None:
+    """Have what is for many go to the kernel in one call, for one test."""
+    if not lanes.write_together(True):
+        pytest.skip("this system has no io_uring, or does not allow it: writing by it is NOT TESTED")
+    request.addfinalizer(lambda: lanes.write_together(False))
+
+
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 Test = Callable[[int, Doors], Awaitable[None]]
 Run = Callable[[Test], None]
 
 
-@pytest.fixture(params=["asyncio native", "uvloop native", "asyncio pure", "uvloop pure", "asyncio tls", "uvloop tls"])
+@pytest.fixture(params=[f"{loop} {way}" for way in ("native", "ring", "pure", "tls") for loop in ("asyncio", "uvloop")])
 def run(
     request: pytest.FixtureRequest, authority: trustme.CA, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
@@ -122,6 +130,8 @@ def run(
         monkeypatch.setattr(lanes, "volley", None)
     elif lanes.volley is None:
         pytest.skip("folkmoot.gateway._volley was not built here: writing by descriptors is NOT TESTED")
+    elif way == "ring":
+        together(request)
     if way == "tls":
         trusting = ssl.create_default_context()
         authority.configure_trust(trusting)
@@ -132,7 +142,7 @@ def run(
             before = SLOTS.count()
             async with listening(certificate if way == "tls" else None) as (port, doors):
                 await test(port, doors)
-                assert all(isinstance(lane, DirectLane) == (way == "native") for lane in doors.lanes)
+                assert all(isinstance(lane, DirectLane) == (way in ("native", "ring")) for lane in doors.lanes)
                 await doors.until(lambda: doors.connections == 0)
                 assert SLOTS.count() == before
 
@@ -414,6 +424,95 @@ class Held:
     def removed(self, group: GroupId, seq: int) -> None: ...
 
     def feed_ended(self, group: GroupId, position: Position) -> None: ...
+
+
+@pytest.fixture(params=["one by one", "ring"])
+def way(request: pytest.FixtureRequest) -> str:
+    if request.param == "ring":
+        together(request)
+    return str(request.param)
+
+
+@pytest.mark.skipif(lanes.volley is None, reason="_volley was not built: writing by descriptors is NOT TESTED")
+@pytest.mark.parametrize("count", [3, 7, 8, 9, 256, 257, 600])
+def test_each_of_many_gets_its_bytes_and_who_takes_no_more_is_told_of(way: str, count: int) -> None:
+    assert lanes.volley is not None
+    frame = bytes(range(256)) * 64
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(count)]
+        for pair in pairs:
+            for end in pair:
+                stack.enter_context(end)
+        for ours, theirs in pairs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(frame))
+            theirs.setblocking(False)
+        # Every third is not in the table, every fifth has gone away, and one in seven is full before the others.
+        shut = set(range(0, count, 3))
+        gone = set(range(1, count, 5)) - shut
+        full = set(range(2, count, 7)) - shut - gone
+        fds = array("i", [-1 if at in shut else ours.fileno() for at, (ours, _) in enumerate(pairs)])
+        for at in gone:
+            pairs[at][1].close()
+        for at in full:
+            pairs[at][0].setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    pairs[at][0].send(frame)
+        slots = array("i", range(count))
+        left = dict(lanes.volley(fds, slots, frame))
+        assert left == dict.fromkeys(shut | gone | full, 0)
+        for at in set(range(count)) - shut - gone - full:
+            assert pairs[at][1].recv(2 * len(frame)) == frame
+        # Until all are full: what each took of the last is said to the byte.
+        taken = dict.fromkeys(set(range(count)) - shut - gone - full, 0)
+        while not left.keys() >= taken.keys():
+            left = dict(lanes.volley(fds, slots, frame))
+            for at in taken:
+                taken[at] += left.get(at, len(frame))
+        for at, size in taken.items():
+            got = b""
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    got += pairs[at][1].recv(1_048_576)
+            assert len(got) == size
+            assert got == (frame * (size // len(frame) + 1))[:size]
+
+
+@pytest.mark.skipif(lanes.volley is None, reason="_volley was not built: writing by descriptors is NOT TESTED")
+def test_a_process_that_was_forked_has_a_ring_of_its_own(request: pytest.FixtureRequest) -> None:
+    together(request)
+    assert lanes.volley is not None
+    pairs = [socket.socketpair() for _ in range(10)]
+    fds, slots = array("i", [ours.fileno() for ours, _ in pairs]), array("i", range(10))
+    assert lanes.volley(fds, slots, b"parent") == []
+    pid = os.fork()
+    if pid == 0:
+        os._exit(len(lanes.volley(fds, slots, b"child")))
+    assert os.waitpid(pid, 0)[1] == 0
+    assert lanes.volley(fds, slots, b"again") == []
+    for ours, theirs in pairs:
+        with ours, theirs:
+            assert theirs.recv(100) == b"parentchildagain"
+
+
+@pytest.mark.skipif(lanes.volley is None, reason="_volley was not built: writing by descriptors is NOT TESTED")
+def test_several_threads_may_write_at_once(request: pytest.FixtureRequest) -> None:
+    together(request)
+    volley = lanes.volley
+    assert volley is not None
+
+    def write(number: int) -> bool:
+        pairs = [socket.socketpair() for _ in range(20)]
+        fds, slots = array("i", [ours.fileno() for ours, _ in pairs]), array("i", range(20))
+        told = [volley(fds, slots, b"%d," % number) for _ in range(200)]
+        got = []
+        for ours, theirs in pairs:
+            with ours, theirs:
+                got.append(theirs.recv(10_000))
+        return told == [[]] * 200 and got == [b"%d," % number * 200] * 20
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(write, range(8)))
 
 
 @pytest.mark.skipif(lanes.volley is None, reason="_volley was not built: writing by descriptors is NOT TESTED")

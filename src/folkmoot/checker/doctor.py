@@ -173,7 +173,8 @@ def on_versions(fact: Versions) -> Iterator[Finding]:
     else:
         yield Finding("libraries", "ok", f"{len(fact.installed)} as asked for")
     if fact.native:
-        yield Finding("write loop", "ok", "in C")
+        how = "one call of the kernel for many members" if fact.together else "no io_uring here, so one call a member"
+        yield Finding("write loop", "ok", f"in C, {how}")
     else:
         mend = (
             "install a C compiler and Python's headers (on Debian: apt-get install gcc libc6-dev python3-dev), then"

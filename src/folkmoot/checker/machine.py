@@ -19,7 +19,7 @@ import msgspec
 from cryptography import x509
 
 from folkmoot.backends.sqlite.database import APPLICATION_ID, SCRIPTS
-from folkmoot.gateway.lane import IS_NATIVE
+from folkmoot.gateway.lane import IS_NATIVE, write_together
 from folkmoot.gateway.tls import Certificate, CertificateUnusable
 
 PROBES_MAX: Final = 200
@@ -85,6 +85,8 @@ class Versions(msgspec.Struct, frozen=True):
     tried: dict[str, str]
     native: bool = True
     """Whether what is written in C was built."""
+    together: bool = True
+    """Whether the system lets it write to many by one call."""
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
@@ -217,7 +219,21 @@ def versions() -> Versions:
             installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             installed[name] = ""
-    return Versions(platform.python_version(), apsw.sqlite_lib_version(), installed, wanted, _tried(), IS_NATIVE)
+    return Versions(
+        platform.python_version(),
+        apsw.sqlite_lib_version(),
+        installed,
+        wanted,
+        _tried(),
+        IS_NATIVE,
+        _may_write_together(),
+    )
+
+
+def _may_write_together() -> bool:
+    allowed = write_together(True)
+    write_together(False)
+    return allowed
 
 
 def store_of(data_dir: Path) -> StoreFacts:

@@ -1,7 +1,8 @@
 """Lanes: the members of a group who get the same bytes, and the one loop that writes a frame to all of them.
 
 Everyone in a lane stands at the feed's position, so an entry costs one step for all: below Python, by descriptor, where
-`folkmoot.gateway._volley` could be built and the sockets are plain; else one call of the transport a member.
+`folkmoot.gateway._volley` could be built and the sockets are plain; else one call of the transport a member. Where the
+system has io_uring and allows it, that is one call of the kernel for up to 256 members, and without it one for each.
 """
 
 from array import array
@@ -16,10 +17,11 @@ from folkmoot.model.position import Position
 Volley = Callable[["array[int]", "array[int]", bytes], Sequence[tuple[int, int]]]
 
 volley: Volley | None
+together: Callable[[bool], bool] | None
 try:
-    from folkmoot.gateway._volley import volley
+    from folkmoot.gateway._volley import together, volley
 except ImportError:
-    volley = None
+    volley = together = None
 
 
 class Member(Protocol):
@@ -144,3 +146,8 @@ def lane_for(outlet: Outlet) -> AnyLane:
 
 IS_NATIVE: Final = volley is not None
 """Whether descriptors can be written to at all."""
+
+
+def write_together(wanted: bool) -> bool:
+    """Have a frame for many handed to the kernel in one call if that is `wanted`; whether it is from now on."""
+    return together is not None and together(wanted)

@@ -161,6 +161,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 49_152
     write_bytes_low: Annotated[int, _live("It is brought up again once it is down to this.", ge=0)] = 16_384
+    io_uring: Annotated[
+        bool,
+        _reason(
+            "Write to many members by one call of the kernel, where it allows that: each write costs an eighth less."
+        ),
+    ] = True
     sends_per_s: Annotated[
         float, _live("Of one connection: many times what a person types, and a bot's fair share.", gt=0)
     ] = 50.0

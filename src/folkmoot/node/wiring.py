@@ -12,6 +12,7 @@ from folkmoot.backends.sqlite.shared import WritesOfOthers, open_shared
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.delivery.service import Delivery, DeliverySettings
 from folkmoot.gateway.access import Access
+from folkmoot.gateway.lane import write_together
 from folkmoot.gateway.registrar import Registrar
 from folkmoot.gateway.service import Gateway, GatewaySettings
 from folkmoot.gateway.signers import Signers, SignersSettings, SignersUnusable
@@ -264,6 +265,8 @@ def build_roles(
     )
     registrar = Registrar(store.accounts, access, bus, clock, chance)
     is_gateway = "gateway" in settings.roles
+    if is_gateway:
+        write_together(settings.io_uring)
     peers = writes = None
     if settings.bus != "memory":
         dealing = Dealing(
