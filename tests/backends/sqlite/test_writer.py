@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from folkmoot.backends.sqlite import writer as writers
-from folkmoot.backends.sqlite.file import StoreFile
+from folkmoot.backends.sqlite.file import Result, StoreFile, Work
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.ports.clock import SystemClock
 from folkmoot.ports.store import Conflict, StoreAway, StoreUnknown
@@ -144,7 +145,7 @@ def test_what_was_asked_before_closing_is_answered(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_where_it_is_alone(
+def test_writes_wait_for_others_once_several_shared_a_transaction_and_not_where_they_are_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -153,30 +154,55 @@ def test_a_write_waits_for_others_where_some_came_a_short_while_ago_and_not_wher
         clock, now_s = SystemClock(), [1_000.0]
         monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
         store = await SqliteStore.open(tmp_path / "folkmoot.db", clock=clock, reserve_bytes=0, gather_s=5.0)
-        author, other = Author(store), Author(store, "make2")
+        commits = StoreFile.commit
 
         def nap(seconds: float) -> None:
             asked_s.append(seconds)
             waits.set()
             go_on.wait(30)
 
+        def held(file: StoreFile, works: Sequence[Work]) -> list[Result]:
+            waits.set()
+            go_on.wait(30)
+            return commits(file, works)
+
+        async def crowd() -> None:
+            """While one is being written, enough others come to share the next transaction."""
+            waits.clear()
+            go_on.clear()
+            monkeypatch.setattr(StoreFile, "commit", held)
+            one = asyncio.ensure_future(store.move_pointers([]))
+            assert await asyncio.to_thread(waits.wait, 30)
+            others = [
+                asyncio.ensure_future(store.accounts.sign_out(f"user-{n}", "", at_ms=1))
+                for n in range(writers.COMPANY_WRITES)
+            ]
+            await asyncio.sleep(0)
+            monkeypatch.setattr(StoreFile, "commit", commits)
+            waits.clear()
+            go_on.set()
+            await asyncio.gather(one, *others)
+            go_on.clear()
+
         monkeypatch.setattr(store._writer, "_nap", nap)
-        await author.make()
-        now_s[0] += 11.0
-        await other.make()
+        for n in range(writers.COMPANY_WRITES):
+            await store.accounts.set_active(f"user-{n}", True, at_ms=0)
         assert asked_s == []  # Each was alone.
+        await crowd()
+        assert asked_s == []
+        # So the next waits, though it comes alone; and is not alone then.
         before = store.statistics()["commits"]
-        first = store.append(author.write(author.a_send("a", body={"text": "x"})))
+        first = asyncio.ensure_future(store.accounts.set_active("user-1", False, at_ms=1))
         assert await asyncio.to_thread(waits.wait, 30)
-        second = store.append(other.write(other.a_send("b", body={"text": "y"})))
+        second = asyncio.ensure_future(store.accounts.set_active("user-2", False, at_ms=1))
+        await asyncio.sleep(0)
         go_on.set()
         await asyncio.gather(first, second)
         assert (asked_s, store.statistics()["commits"] - before) == ([5.0], 1)
-        now_s[0] += 11.0
+        # Two are no crowd: the one after them does not wait, nor does one long after a crowd.
         await store.move_pointers([])
-        assert asked_s == [5.0]
-        # A transaction's worth is there already.
-        monkeypatch.setattr(writers, "JOBS_PER_TRANSACTION_MAX", 1)
+        await crowd()
+        now_s[0] += 5.0 * writers.COMPANY_TIMES
         await store.move_pointers([])
         assert asked_s == [5.0]
         await store.close()

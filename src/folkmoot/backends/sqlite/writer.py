@@ -26,8 +26,11 @@ JOBS_PER_TRANSACTION_MAX: Final = 512
 ENTRIES_PER_TRANSACTION_MAX: Final = 4_096
 """The first of either ends a transaction, so that none grows past what the log is bound to; the rest are the next."""
 
-COMPANY_TIMES: Final = 2.0
-"""Who has been alone for so many times the time to gather is not made to wait for others."""
+COMPANY_WRITES: Final = 3
+"""Writes of one transaction from which on those that come next are made to wait for others: two may meet by chance."""
+
+COMPANY_TIMES: Final = 4.0
+"""Once such a transaction is so many times the time to gather away, a write is not made to wait."""
 
 REOPEN_S: Final = 0.05
 REOPEN_S_MAX: Final = 2.0
@@ -43,7 +46,7 @@ class Job(msgspec.Struct):
 class Writer:
     """A queue, a thread and an open file. `away` while the file is opened anew, and once the thread has ended.
 
-    `gather_s`: how long a write waits for others to share its transaction, where some came a short while ago.
+    `gather_s`: how long a write waits for others to share its transaction, where those before it did; 0: not at all.
     """
 
     def __init__(self, file: StoreFile, clock: Clock, *, gather_s: float = 0.0) -> None:
@@ -54,6 +57,7 @@ class Writer:
         self._clock = clock
         self._gather_s = gather_s
         self._taken_s = -math.inf
+        self._had_company = False
         # No wait that a closing could end, which costs several times as much: it is for a few milliseconds.
         self._nap = time.sleep
         self._jobs: deque[Job] = deque()
@@ -122,7 +126,7 @@ class Writer:
         while True:
             # Seen before the jobs are looked at: what came in before the closing is among them.
             closing = self._is_closing
-            if self._gather_s > 0 and self._jobs:
+            if self._had_company and self._jobs:
                 self._gather()
             with self._lock:
                 if self._jobs:
@@ -133,11 +137,13 @@ class Writer:
             self._bell.get()
 
     def _gather(self) -> None:
-        """Let others come, if it pays: a transaction and its sync cost about the same for one write and for a few."""
+        """Let others come where it pays: several writes shared the transaction before this one, a moment ago.
+
+        A transaction and its sync cost about the same for one write and for a few.
+        """
         alone_s = self._clock.monotonic_s() - self._taken_s
         if alone_s < COMPANY_TIMES * self._gather_s and len(self._jobs) < JOBS_PER_TRANSACTION_MAX:
             self._nap(self._gather_s)
-        self._taken_s = self._clock.monotonic_s()
 
     def _next(self) -> list[Job]:
         taken: list[Job] = []
@@ -146,6 +152,9 @@ class Writer:
             job = self._jobs.popleft()
             entries += _rows_of(job.work)
             taken.append(job)
+        self._had_company = self._gather_s > 0 and len(taken) >= COMPANY_WRITES
+        if self._had_company:
+            self._taken_s = self._clock.monotonic_s()
         return taken
 
     def _serve(self, jobs: list[Job]) -> None:
