@@ -65,6 +65,14 @@ def build(ping_interval_s: float = 5.0, hello_seconds: float = 3.0) -> tuple[Whe
     return Wheel(clock, ping_interval_s=ping_interval_s, hello_seconds=hello_seconds), clock
 
 
+def ready(wheel: Wheel) -> Timed:
+    """One that has said who it is, with a token for ever."""
+    connection = Timed(wheel)
+    wheel.opened(connection)
+    wheel.ready(connection, None)
+    return connection
+
+
 def test_who_says_no_hello_has_all_of_its_time_and_little_more() -> None:
     wheel, clock = build(hello_seconds=3.0)
     late, early = Timed(wheel), Timed(wheel)
@@ -123,9 +131,7 @@ def test_silence_of_more_than_two_intervals_ends_a_connection() -> None:
 
 def test_one_that_is_written_to_is_pinged_rarely_and_at_once_when_that_ends() -> None:
     wheel, clock = build(ping_interval_s=5.0)
-    connection = Timed(wheel)
-    wheel.opened(connection)
-    wheel.ready(connection, None)
+    connection = ready(wheel)
     connection.busy = True
     turn(wheel, clock, 100)
     gaps = {later - earlier for earlier, later in itertools.pairwise(connection.pings)}
@@ -138,9 +144,7 @@ def test_one_that_is_written_to_is_pinged_rarely_and_at_once_when_that_ends() ->
 
 def test_one_that_is_written_to_and_answers_no_ping_is_ended_as_any_other() -> None:
     wheel, clock = build(ping_interval_s=5.0)
-    connection = Timed(wheel)
-    wheel.opened(connection)
-    wheel.ready(connection, None)
+    connection = ready(wheel)
     connection.busy, connection.answers = True, False
     turn(wheel, clock, 100)
     assert [code for _, code in connection.ends] == ["idle"]
@@ -151,9 +155,7 @@ def test_one_that_is_written_to_and_answers_no_ping_is_ended_as_any_other() -> N
 
 def test_one_that_was_not_asked_for_long_is_not_ended_for_it() -> None:
     wheel, clock = build(ping_interval_s=5.0)
-    connection = Timed(wheel)
-    wheel.opened(connection)
-    wheel.ready(connection, None)
+    connection = ready(wheel)
     connection.busy = True
     turn(wheel, clock, 19)
     assert connection.pings == []

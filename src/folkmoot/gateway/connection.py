@@ -46,7 +46,7 @@ WISHES_WAITING_MAX: Final = 10_000
 """Groups waiting to be brought up, of one connection. One more is answered `too_many`."""
 
 BUSY_FEEDS_MAX: Final = 16
-"""Of a connection's groups, so many are looked at for whether something was written: one in thousands is pinged."""
+"""Of a connection's groups so many are looked at for whether entries came: who has thousands is pinged, if in doubt."""
 
 WINDOW_FULL_MS: Final = 50
 KIND_CHARS_MAX: Final = 64
