@@ -487,7 +487,11 @@ def test_a_process_that_was_forked_has_a_ring_of_its_own(request: pytest.Fixture
     assert lanes.volley(fds, slots, b"parent") == []
     pid = os.fork()
     if pid == 0:
-        os._exit(len(lanes.volley(fds, slots, b"child")))
+        left = 1
+        try:
+            left = len(lanes.volley(fds, slots, b"child"))
+        finally:
+            os._exit(left)
     assert os.waitpid(pid, 0)[1] == 0
     assert lanes.volley(fds, slots, b"again") == []
     for ours, theirs in pairs:

@@ -16,6 +16,7 @@ from folkmoot.backends.sqlite.store import StoreInUse
 from folkmoot.gateway.identity import TokenRefused, mint, secret_of
 from folkmoot.model.ids import group_id
 from folkmoot.model.send import Send
+from folkmoot.node import wiring
 from folkmoot.node.config import Settings, SettingsError
 from folkmoot.node.wiring import build_roles, build_signers, open_bus, open_store, open_tracer
 from folkmoot.ports import subjects
@@ -39,6 +40,24 @@ def test_roles_are_built_from_settings_and_start_and_stop(tmp_path: Path) -> Non
     asyncio.run(run())
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "new" / "secret.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("role", ["gateway", "router"])
+def test_a_gateway_writes_together_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool, role: str
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(wiring, "write_together", told.append)
+
+    async def run() -> None:
+        settings = Settings(data_dir=str(tmp_path), io_uring=wanted)
+        store, bus = await open_store(settings, SystemClock()), await open_bus(settings)
+        build_roles(msgspec.structs.replace(settings, roles=(role,)), store, bus, SystemClock(), SystemChance())
+        await store.close()
+
+    asyncio.run(run())
+    assert told == ([wanted] if role == "gateway" else [])
 
 
 def test_a_public_key_in_a_file_makes_eddsa_tokens_good_beside_the_secrets(tmp_path: Path) -> None:

@@ -240,17 +240,16 @@ class StoreFile:
             else:
                 results.append(head)
                 numbers.append(number)
+        rows.put(database)
+        unnoted = [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:]
         noted = bool(numbers) and begun_s >= self._note_again_s
-        if numbers:
-            rows.put(database)
         if noted:
-            put_last_groups(database, [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:])
+            put_last_groups(database, unnoted)
         database.execute("COMMIT")
         # Only now: of what was rolled back a start would miss the groups.
+        self._unnoted = [] if noted else unnoted
         if noted:
-            self._unnoted, self._note_again_s = [], begun_s + NOTE_AGAIN_S
-        elif numbers:
-            self._unnoted = [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:]
+            self._note_again_s = begun_s + NOTE_AGAIN_S
         if any(works):  # A write of nothing, by which health is asked for, is no commit that cost anything.
             self.commits += 1
             if self._lacks_room:

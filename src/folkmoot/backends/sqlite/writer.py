@@ -56,8 +56,8 @@ class Writer:
         self._file = file
         self._clock = clock
         self._gather_s = gather_s
-        self._taken_s = -math.inf
-        self._had_company = False
+        # When the last transaction was taken, where several shared it.
+        self._shared_s = -math.inf
         # No wait that a closing could end, which costs several times as much: it is for a few milliseconds.
         self._nap = time.sleep
         self._jobs: deque[Job] = deque()
@@ -126,7 +126,7 @@ class Writer:
         while True:
             # Seen before the jobs are looked at: what came in before the closing is among them.
             closing = self._is_closing
-            if self._had_company and self._jobs:
+            if self._jobs:
                 self._gather()
             with self._lock:
                 if self._jobs:
@@ -141,8 +141,8 @@ class Writer:
 
         A transaction and its sync cost about the same for one write and for a few.
         """
-        alone_s = self._clock.monotonic_s() - self._taken_s
-        if alone_s < COMPANY_TIMES * self._gather_s and len(self._jobs) < JOBS_PER_TRANSACTION_MAX:
+        since_s = self._clock.monotonic_s() - self._shared_s
+        if since_s < COMPANY_TIMES * self._gather_s and len(self._jobs) < JOBS_PER_TRANSACTION_MAX:
             self._nap(self._gather_s)
 
     def _next(self) -> list[Job]:
@@ -152,9 +152,7 @@ class Writer:
             job = self._jobs.popleft()
             entries += _rows_of(job.work)
             taken.append(job)
-        self._had_company = self._gather_s > 0 and len(taken) >= COMPANY_WRITES
-        if self._had_company:
-            self._taken_s = self._clock.monotonic_s()
+        self._shared_s = self._clock.monotonic_s() if len(taken) >= COMPANY_WRITES else -math.inf
         return taken
 
     def _serve(self, jobs: list[Job]) -> None:
