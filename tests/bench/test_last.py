@@ -14,11 +14,10 @@ START_NS = 100 * SECOND_NS
 class Room:
     """Two groups of three, and what they were told to send."""
 
-    def __init__(self, *, rate_per_s: float, muted: int = 0, sends_max: int = 0) -> None:
+    def __init__(self, *, rate_per_s: float, muted: int = 0, sends_max: int = 0, under_way: int = 1) -> None:
         given = {"host": "h", "port": 1, "secret": "s", "sources": [], "groups": ["ga", "gb"], "members": 3}
-        job = msgspec.convert(
-            {**given, "traffic": "sends_to_last", "rate_per_s": rate_per_s, "sends_max": sends_max}, Job
-        )
+        given |= {"rate_per_s": rate_per_s, "sends_max": sends_max, "under_way": under_way}
+        job = msgspec.convert({**given, "traffic": "sends_to_last"}, Job)
         self.clients = [Client(n, n // 3, f"user-{n + 1}") for n in range(6)]
         self.sent: list[tuple[Client, bytes]] = []
         self.traffic = SendsToLast(job, self.clients, lambda client, data: self.sent.append((client, data)))
@@ -54,6 +53,16 @@ def test_without_a_pace_the_next_goes_out_once_everyone_has_the_one_before() -> 
     assert [client.group for client, _ in room.sent] == [0, 1, 1]
     room.deliver(room.sent[0][1], room.clients[:3], START_NS + 3 * SECOND_NS)
     assert len(room.sent) == 3
+
+
+def test_several_are_under_way_of_each_group_and_each_is_followed_by_one() -> None:
+    room = Room(rate_per_s=0.0, under_way=2)
+    room.traffic.make_due(START_NS + 1)
+    assert [client.user for client, _ in room.sent] == ["user-1", "user-4", "user-2", "user-5"]
+    room.deliver(room.sent[2][1], room.clients[:3], START_NS + SECOND_NS)
+    assert [client.user for client, _ in room.sent[4:]] == ["user-3"]
+    room.deliver(room.sent[0][1], room.clients[:3], START_NS + SECOND_NS)
+    assert [client.user for client, _ in room.sent[5:]] == ["user-1"]
 
 
 def test_who_does_not_read_is_not_waited_for_and_does_not_send() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from folkmoot.bench.comparison import Round
 from folkmoot.bench.contenders import OURS, Contender, Contenders
 from folkmoot.bench.crowds import idled
+from folkmoot.bench.deliveries import UNDER_WAY
 from folkmoot.bench.fleet import LoadFailed
 from folkmoot.bench.plan import Plan
 from folkmoot.bench.process import ChildFailed
@@ -96,7 +97,14 @@ class Compare:
     def _sent(self, stage: Stage, contender: Contender, one: Round) -> None:
         plan = stage.plan
         with self._contenders.started(contender, stage) as at:
-            job = stage.job(at.server, ids=at.ids, dialect=at.dialect, traffic="sends_to_last", nap_s=NAP_S)
+            job = stage.job(
+                at.server,
+                ids=at.ids,
+                dialect=at.dialect,
+                traffic="sends_to_last",
+                under_way=UNDER_WAY if plan.scenario == "blast" else 1,
+                nap_s=NAP_S,
+            )
             with stage.up(job) as fleet:
                 window = stage.watch(at.server, fleet)
                 rss_bytes = at.server.usage().rss_bytes

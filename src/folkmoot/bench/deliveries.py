@@ -13,6 +13,9 @@ SENDS_PER_S_MAX: Final = 1_000.0
 FLAT_FROM: Final = 130
 """Members from which on a delivery is to cost the same."""
 
+UNDER_WAY: Final = 4
+"""Messages of each group at full blast. With one, a server waits for its readers, and the floor had half of its core."""
+
 
 def floor_alone(stage: Stage) -> Run:
     """The floor, and nothing beside it."""
@@ -67,27 +70,30 @@ def latency(stage: Stage) -> Run:
 
 
 def blast(stage: Stage) -> Run:
-    """As much as the server's core gives, and the floor's: in each group the next once everyone has the one before."""
+    """As much as the server's core gives, and the floor's: some messages of each group are always under way."""
     stage = stage.part("blast", rate_per_s=0.0)
-    floor = stage.floor(traffic="sends_to_last")
-    run = _observed(stage, traffic="sends_to_last")
+    floor = stage.floor(traffic="sends_to_last", under_way=UNDER_WAY)
+    run = _observed(stage, traffic="sends_to_last", under_way=UNDER_WAY)
     run.refusals += [f"floor: {why}" for why in refusals_of(floor)]
     if not run.refusals:
         through = fanned_out(floor)
         run.figures |= {
             "floor_deliveries_per_cpu_s": through["deliveries_per_cpu_s"],
             "floor_deliveries_per_s": through["deliveries_per_s"],
+            "floor_cpu_share": floor.conditions()["server_cpu_share"],
             "ratio_to_floor": run.figures["deliveries_per_cpu_s"] / through["deliveries_per_cpu_s"],
         }
     return run
 
 
 def ladder(stage: Stage) -> Run:
-    """The same deliveries a second in groups of every size: what one costs."""
+    """The same deliveries a second in groups of every size, or full blast: what one costs, and the floor's of large."""
     plan, run, costs = stage.plan, Run(), dict[int, float]()
     for members in (size for size in SIZES if size <= plan.sockets):
         rate_per_s = min(plan.rate_per_s * plan.members / members, SENDS_PER_S_MAX)
-        step = _observed(stage.part(str(members), members=members, rate_per_s=rate_per_s), traffic="sends_to_last")
+        part = stage.part(str(members), members=members, rate_per_s=rate_per_s)
+        under_way = UNDER_WAY if members >= FLAT_FROM else 1
+        step = _observed(part, traffic="sends_to_last", under_way=under_way)
         run.refusals += [f"groups of {members:,}: {why}" for why in step.refusals]
         run.figures |= {name: value for name, value in step.figures.items() if not name.startswith(("latency", "last"))}
         if not step.refusals:
@@ -97,6 +103,10 @@ def ladder(stage: Stage) -> Run:
                 f"last_ms_p99_of_{members}": step.figures["last_ms_p99"],
             }
             run.series[f"{members:,}_latency"] = step.series["last"]
+        if members >= FLAT_FROM:
+            floor = part.floor(traffic="sends_to_last", under_way=under_way)
+            run.refusals += [f"floor of {members:,}: {why}" for why in refusals_of(floor)]
+            run.figures[f"floor_us_of_{members}"] = 1_000_000 / fanned_out(floor)["deliveries_per_cpu_s"]
     # Of all steps together they would say nothing.
     for name in ("deliveries_per_cpu_s", "deliveries_per_s", "deliveries", "messages", "frame_bytes"):
         run.figures.pop(name, None)
@@ -107,10 +117,12 @@ def ladder(stage: Stage) -> Run:
     return run
 
 
-def _observed(stage: Stage, *, traffic: str, nap_s: float = NAP_S) -> Run:
+def _observed(stage: Stage, *, traffic: str, nap_s: float = NAP_S, under_way: int = 1) -> Run:
     """The plan's load on a server of its own, without the floor."""
-    with stage.server() as server, stage.up(stage.job(server, traffic=traffic, nap_s=nap_s)) as fleet:
-        window = stage.watch(server, fleet)
+    with stage.server() as server:
+        job = stage.job(server, traffic=traffic, nap_s=nap_s, under_way=under_way)
+        with stage.up(job) as fleet:
+            window = stage.watch(server, fleet)
     run = Run(figures=window.conditions(), refusals=refusals_of(window), series=series_of("server", window))
     if not run.refusals:
         run.figures |= fanned_out(window) | times_of("answer", window.tally.answers) | _to_last(window)

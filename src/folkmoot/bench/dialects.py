@@ -107,6 +107,8 @@ class Floor(Dialect):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self._seqs = [0] * len(job.groups)
+        # Of several of one group it takes whichever socket is ready first: then only the counts tell of a loss.
+        self.numbered = job.under_way == 1
 
     def first(self, client: Client) -> bytes:
         return b"JOIN" + client.group.to_bytes(4, "big")

@@ -22,7 +22,7 @@ class Job(msgspec.Struct, kw_only=True):
     loopback the waking is paid by whoever writes, which it would not be over a network.
 
     `sends_to_last` are messages of which it is told when the last member has each; at a rate of 0 the group's next is
-    sent then, and with `sends_max` all is over after so many. `rest_lists` asks over HTTP for the users' chats and
+    sent then, with `under_way` of them at once, and with `sends_max` all is over after so many. `rest_lists` asks over HTTP for the users' chats and
     groups in turn.
 
     `narrow`: the first sockets of each group, so many, have little room for what is not read yet.
@@ -49,6 +49,7 @@ class Job(msgspec.Struct, kw_only=True):
     in_turn: bool = False
     unanswered_max: int = 0
     sends_max: int = 0
+    under_way: int = 1
     text_bytes: int = 180
     page_entries: int = 50
     log_entries: int = 0

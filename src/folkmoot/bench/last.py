@@ -9,7 +9,7 @@ from folkmoot.bench.traffic import Sends
 
 
 class SendsToLast(Sends):
-    """At a rate; at a rate of 0 in each group the next once everyone has the one before, which any server allows."""
+    """At a rate; at a rate of 0 in each group the next once everyone has one of those before, which any server allows."""
 
     def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
         super().__init__(job, clients, write)
@@ -21,7 +21,7 @@ class SendsToLast(Sends):
     def make_due(self, now_ns: int) -> int:
         if self._paced and not self._under_way and now_ns >= self._start_ns > 0:
             self._under_way = True
-            for group in self.groups:
+            for group in self.groups * self.job.under_way:
                 self.send(group, now_ns)
         return super().make_due(now_ns)
 

@@ -43,13 +43,14 @@ class Stage:
         self.kept = kept
         self.say = say
 
-    def floor(self, *, traffic: str = "sends") -> Window:
+    def floor(self, *, traffic: str = "sends", under_way: int = 1) -> Window:
         """The floor under the plan's load. Raises NoCompiler."""
         plan = self.plan
         floor = Floor(build(self.folder), cores=[plan.core_server])
         try:
             floor.wait_ready()
-            job = self.job(floor, traffic=traffic, ids=self.plain_ids(), dialect="floor", nap_s=NAP_S)
+            ids = self.plain_ids()
+            job = self.job(floor, traffic=traffic, under_way=under_way, ids=ids, dialect="floor", nap_s=NAP_S)
             with self.up(job) as fleet:
                 self.say(f"the floor, {plan.warm_s + plan.seconds:.0f} s")
                 return watch(floor, fleet, self.folder, warm_s=plan.warm_s, seconds=plan.seconds)
