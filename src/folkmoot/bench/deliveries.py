@@ -14,7 +14,7 @@ FLAT_FROM: Final = 130
 """Members from which on a delivery is to cost the same."""
 
 UNDER_WAY: Final = 4
-"""Messages of each group at full blast. With one, a server waits for its readers, and the floor had half of its core."""
+"""Messages of each group at full blast. With one, servers wait for their readers: the floor had half of its core."""
 
 
 def floor_alone(stage: Stage) -> Run:

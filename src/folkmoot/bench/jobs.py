@@ -22,8 +22,9 @@ class Job(msgspec.Struct, kw_only=True):
     loopback the waking is paid by whoever writes, which it would not be over a network.
 
     `sends_to_last` are messages of which it is told when the last member has each; at a rate of 0 the group's next is
-    sent then, with `under_way` of them at once, and with `sends_max` all is over after so many. `rest_lists` asks over HTTP for the users' chats and
-    groups in turn.
+    sent then, with `under_way` of them at once, and with `sends_max` all is over after so many.
+
+    `rest_lists` asks over HTTP for the users' chats and groups in turn.
 
     `narrow`: the first sockets of each group, so many, have little room for what is not read yet.
 

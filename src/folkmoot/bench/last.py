@@ -9,7 +9,7 @@ from folkmoot.bench.traffic import Sends
 
 
 class SendsToLast(Sends):
-    """At a rate; at a rate of 0 in each group the next once everyone has one of those before, which any server allows."""
+    """At a rate; at a rate of 0 in each group the next once everyone has one that was, which any server allows."""
 
     def __init__(self, job: Job, clients: Sequence[Client], write: Callable[[Client, bytes], None]) -> None:
         super().__init__(job, clients, write)

@@ -37,12 +37,13 @@ def writes() -> list[Write]:
 
 def test_what_is_put_is_what_is_found(database: apsw.Connection) -> None:
     made, said = writes()
-    rows = LogRows()
-    head, number = put(database, made, 1, rows)
+    rows, cursor, numbers = LogRows(), database.cursor(), dict[str, int]()
+    head, number = put(cursor, made, 1, rows, numbers)
     assert (head.seq, head.writes, head.room) == (1, 1, ROOM)
-    head, again = put(database, said, 1, rows)
-    rows.put(database)
-    rows.put(database)  # Nothing is left to be put.
+    assert numbers == {made.group: number}
+    head, again = put(cursor, said, 1, rows, numbers)
+    rows.put(cursor)
+    rows.put(cursor)  # Nothing is left to be put.
     assert (again, head.seq, head.writes) == (number, 3, 2)
     row = database.execute("SELECT * FROM groups").fetchone()
     assert group_of(row) == (number, made.group, head)
@@ -56,24 +57,48 @@ def test_what_is_put_is_what_is_found(database: apsw.Connection) -> None:
 
 def test_a_conflict_leaves_the_transaction_as_it_was(database: apsw.Connection) -> None:
     made, said = writes()
-    rows = LogRows()
-    database.execute("BEGIN IMMEDIATE")
-    put(database, made, 1, rows)
+    rows, cursor, numbers = LogRows(), database.cursor(), dict[str, int]()
+    cursor.execute("BEGIN IMMEDIATE")
+    put(cursor, made, 1, rows, numbers)
     for _ in range(2):
         with pytest.raises(Conflict):
-            put(database, made, 1, rows)
-    put(database, said, 1, rows)
+            put(cursor, made, 1, rows, numbers)
+    put(cursor, said, 1, rows, numbers)
+    late = msgspec.structs.replace(said, expected=msgspec.structs.replace(said.expected, writes=7))
     with pytest.raises(Conflict):
-        put(database, msgspec.structs.replace(said, expected=msgspec.structs.replace(said.expected, writes=7)), 1, rows)
-    rows.put(database)
+        put(cursor, late, 1, rows, numbers)
+    rows.put(cursor)
     database.execute("COMMIT")
     assert database.execute("SELECT count(*) FROM entries").fetchone() == (3,)
     assert database.execute("SELECT count(*) FROM outcomes").fetchone() == (3,)
     database.close()
 
 
+def test_a_number_that_is_not_the_groups_is_not_believed(database: apsw.Connection) -> None:
+    # As one that a rolled back transaction gave to another group.
+    made, said = writes()
+    cursor = database.cursor()
+    _, number = put(cursor, made, 1, LogRows(), {})
+    for wrong in (number + 1, -1):
+        numbers = {made.group: wrong}
+        cursor.execute("SAVEPOINT one")
+        head, found = put(cursor, said, 1, LogRows(), numbers)
+        assert (head.seq, found, numbers[made.group]) == (3, number, number)
+        cursor.execute("ROLLBACK TO one")
+    database.close()
+
+
+def test_no_more_numbers_are_kept_than_so_many(database: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("folkmoot.backends.sqlite.rows.NUMBERS_KNOWN_MAX", 2)
+    made, _ = writes()
+    numbers = {"ga": 7, "gb": 8}
+    _, number = put(database.cursor(), made, 1, LogRows(), numbers)
+    assert numbers == {made.group: number}
+    database.close()
+
+
 def test_a_pointer_of_a_group_that_is_not_there_is_passed_over(database: apsw.Connection) -> None:
-    put_pointers(database, [MovedPointer("gnone", OWNER, 1, 1)], 1)
+    put_pointers(database.cursor(), [MovedPointer("gnone", OWNER, 1, 1)], 1)
     assert database.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
     assert no_group("gnone", 3).head.epoch == 3
     database.close()
@@ -94,14 +119,14 @@ def test_an_outcome_of_the_same_transaction_is_seen_with_care_and_breaks_it_with
         memberships=[],
     )
     for careful, error in ((True, Conflict), (False, apsw.ConstraintError)):
-        rows = LogRows()
-        database.execute("BEGIN IMMEDIATE")
-        put(database, made, 1, rows, careful=careful)
-        put(database, said, 1, rows, careful=careful)
+        rows, cursor = LogRows(), database.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        put(cursor, made, 1, rows, {}, careful=careful)
+        put(cursor, said, 1, rows, {}, careful=careful)
 
-        def put_again(rows: LogRows = rows, careful: bool = careful) -> None:
-            put(database, again, 1, rows, careful=careful)
-            rows.put(database)
+        def put_again(rows: LogRows = rows, cursor: apsw.Cursor = cursor, careful: bool = careful) -> None:
+            put(cursor, again, 1, rows, {}, careful=careful)
+            rows.put(cursor)
 
         with pytest.raises(error):
             put_again()

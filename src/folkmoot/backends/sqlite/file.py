@@ -14,6 +14,7 @@ from folkmoot.backends.sqlite.reserve import Reserve
 from folkmoot.backends.sqlite.rows import LogRows, put, put_last_groups, put_pointers
 from folkmoot.model.group import Head
 from folkmoot.model.histogram import SECONDS, SIZES, Histogram
+from folkmoot.model.ids import GroupId
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.store import Conflict, MovedPointer, StoreFull, Write
 
@@ -110,7 +111,9 @@ class StoreFile:
         self._truncate_again_s = 0.0
         self._note_again_s = -math.inf
         self._unnoted: list[int] = []
-        self._database: apsw.Connection | None = None
+        self._numbers: dict[GroupId, int] = {}
+        # One for all that is written: to make one costs as much as a statement.
+        self._cursor: apsw.Cursor | None = None
 
     @property
     def wal_bytes(self) -> int:
@@ -169,18 +172,19 @@ class StoreFile:
 
     def close(self) -> None:
         """Copy the log into the file if that can be done, and let go."""
-        database, self._database = self._database, None
-        if database is None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is None:
             return
         try:
-            database.close(True)
+            cursor.connection.close(True)
         except apsw.Error:
             _log.exception("closing the file failed")
 
     def _open(self) -> None:
         identify(self.path, vfs=self._vfs)
         wal.force(self.path, vfs=self._vfs)
-        database = self._database = connect(self.path, vfs=self._vfs, synchronous=self._synchronous)
+        database = connect(self.path, vfs=self._vfs, synchronous=self._synchronous)
+        self._cursor = database.cursor()
         migrate(database)
         check_last(database)
         (self.epoch,) = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone() or (0,)
@@ -219,33 +223,33 @@ class StoreFile:
         return [result for work in works for result in self._try([work], careful=True)]
 
     def _transaction(self, works: Sequence[Work], *, careful: bool) -> list[Result]:
-        database = self._opened()
+        cursor = self._opened()
         results: list[Result] = []
         numbers: list[int] = []
         rows = LogRows()
         begun_s = self._clock.monotonic_s()
-        database.execute("BEGIN IMMEDIATE")
+        cursor.execute("BEGIN IMMEDIATE")
         for work in works:
             if not isinstance(work, Write):
                 if isinstance(work, Change):
-                    work.run(database)
+                    work.run(cursor.connection)
                 else:
-                    put_pointers(database, work, self.epoch)
+                    put_pointers(cursor, work, self.epoch)
                 results.append(None)
                 continue
             try:
-                head, number = put(database, work, self.epoch, rows, careful=careful)
+                head, number = put(cursor, work, self.epoch, rows, self._numbers, careful=careful)
             except (Conflict, ValueError) as error:  # Before anything of this write was changed.
                 results.append(error)
             else:
                 results.append(head)
                 numbers.append(number)
-        rows.put(database)
+        rows.put(cursor)
         unnoted = [*self._unnoted, *numbers][-GROUPS_CHECKED_MAX:]
         noted = bool(numbers) and begun_s >= self._note_again_s
         if noted:
-            put_last_groups(database, unnoted)
-        database.execute("COMMIT")
+            put_last_groups(cursor, unnoted)
+        cursor.execute("COMMIT")
         # Only now: of what was rolled back a start would miss the groups.
         self._unnoted = [] if noted else unnoted
         if noted:
@@ -284,7 +288,7 @@ class StoreFile:
 
     def _checkpoint(self, mode: str) -> bool:
         """Copy the log into the file; whether all of it was. That it fails loses nothing: the log is durable."""
-        database = self._opened()
+        database = self._opened().connection
         self._copied_bytes = self._wal_bytes  # Else one that fails would be tried at each commit.
         try:
             database.set_busy_timeout(TRUNCATE_WAIT_MS)
@@ -304,17 +308,17 @@ class StoreFile:
         return not busy and pages == copied
 
     def _rollback(self) -> None:
-        database = self._opened()
+        database = self._opened().connection
         try:
             if not database.get_autocommit():
                 database.execute("ROLLBACK")
         except apsw.Error as error:
             raise Fault(f"{type(error).__name__}: {error}") from error
 
-    def _opened(self) -> apsw.Connection:
-        if self._database is None:
+    def _opened(self) -> apsw.Cursor:
+        if self._cursor is None:
             raise Fault("the file is not open")
-        return self._database
+        return self._cursor
 
 
 def _may_use_reserve(work: Work) -> bool:
