@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from folkmoot.gateway.feed import Feed, FeedEnded
+from folkmoot.gateway.feed import WRITE_BYTES, Feed, FeedEnded
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.model.entry import Entry, genesis, sealed
 from folkmoot.model.group import Head
@@ -61,7 +61,7 @@ class FakeOutlet:
         self.write: Callable[[bytes], None] = self.frames.append
 
     def frame(self, payload: bytes) -> bytes:
-        return payload
+        return payload + b"\n"
 
     def buffered(self) -> int:
         return 0
@@ -86,7 +86,11 @@ class FakeMember:
         self.ended_at.append(position)
 
     def seqs(self) -> list[int]:
-        return [msgspec.json.decode(frame)["seq"] for frame in self.fake.frames]
+        return [seq for write in self.writes() for seq in write]
+
+    def writes(self) -> list[list[int]]:
+        """What came in each write."""
+        return [[msgspec.json.decode(line)["seq"] for line in frames.splitlines()] for frames in self.fake.frames]
 
 
 def head_at(log: list[Entry], seq: int) -> Head:
@@ -113,6 +117,33 @@ def test_entries_are_written_once_in_order_and_old_ones_dropped() -> None:
         assert one.seqs() == two.seqs() == [3, 4, 5, 6]
         assert one.fake.frames[0] is two.fake.frames[0]  # Encoded once: the very same bytes.
         assert (feed.seq, feed.hash, feed.messages) == (6, log[5].hash, 6)
+
+    asyncio.run(run())
+
+
+def test_entries_that_come_together_are_one_write() -> None:
+    async def run() -> None:
+        log = entries_of(9)
+        feed, one = a_feed(LogStore(log), 1), FakeMember("a")
+        feed.add(one)
+        feed.push(log[1:4])
+        feed.push(log[4:5])
+        feed.heard_head(9)
+        await feed.bring_to(9)
+        assert one.writes() == [[2, 3, 4], [5], [6, 7, 8, 9]]
+        assert (feed.tally.deliveries, feed.tally.filled) == (8, 4)
+
+    asyncio.run(run())
+
+
+def test_what_is_written_together_has_a_bound() -> None:
+    async def run() -> None:
+        text = {"text": "x" * (WRITE_BYTES // 3)}
+        log = entries_of(6, dict.fromkeys(range(2, 7), ("message", "a", text)))
+        feed, one = a_feed(LogStore(log), 1), FakeMember("a")
+        feed.add(one)
+        feed.push(log[1:])
+        assert one.writes() == [[2, 3, 4], [5, 6]]
 
     asyncio.run(run())
 
@@ -199,6 +230,20 @@ def test_an_entry_that_does_not_chain_ends_the_feed_at_its_last_good_position() 
         assert feed.dead
         assert one.ended_at == [position]
         assert one.seqs() == []
+
+    asyncio.run(run())
+
+
+def test_what_chains_before_an_entry_that_does_not_is_written_before_the_feed_ends() -> None:
+    async def run() -> None:
+        log = entries_of(4)
+        feed, one = a_feed(LogStore(log), 1), FakeMember("a")
+        feed.add(one)
+        feed.push([*log[1:3], msgspec.structs.replace(log[3], time_ms=99)])
+        assert feed.dead
+        assert one.seqs() == [2, 3]
+        assert one.ended_at == [feed.position]
+        assert feed.seq == 3
 
     asyncio.run(run())
 

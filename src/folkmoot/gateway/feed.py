@@ -15,10 +15,16 @@ from folkmoot.model.position import Position, position_at
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.protocol.codec import entry_event
+from folkmoot.protocol.events import EntryEvent
 
 FILL_PAGE_ENTRIES = 200
 FILL_PAGE_BYTES = 1_048_576
 FILL_RETRY_S = 0.2
+
+WRITE_BYTES = 16_384
+"""Entries that come together are written together, until their bodies come to this: what a member does not take at
+once is kept for it alone, and so is one write at most."""
+
 _ENDS = frozenset({kinds.LEFT, kinds.REMOVED, kinds.DELETED})
 
 
@@ -104,14 +110,11 @@ class Feed:
         if not self.live or self._fill_task is not None:
             self._target = max(self._target, entries[-1].seq)
             return
-        for entry in entries:
-            if entry.seq <= self.seq:
-                continue
-            if entry.seq != self.seq + 1:
-                self._fill(entries[-1].seq)
-                return
-            if not self._take(entry):
-                return
+        fresh = [entry for entry in entries if entry.seq > self.seq]
+        if fresh and fresh[0].seq != self.seq + 1:
+            self._fill(fresh[-1].seq)
+        else:
+            self._take(fresh)
 
     def heard_head(self, seq: int) -> None:
         """The store's head is at `seq`, or was: fill up to it."""
@@ -150,21 +153,40 @@ class Feed:
     def members_count(self) -> int:
         return sum(len(lane.members) for lane in self._lanes.values())
 
-    def _take(self, entry: Entry) -> bool:
-        """Write the next entry to everyone; False if it does not chain, which ends the feed."""
-        if not follows(self.hash, entry):
-            self.end()
-            return False
-        self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
+    def _take(self, entries: Sequence[Entry]) -> bool:
+        """Write the next entries to everyone; False if one does not chain, which ends the feed."""
+        together: list[EntryEvent] = []
+        together_bytes = 0
+        for entry in entries:
+            if not follows(self.hash, entry):
+                self._write(together)
+                self.end()
+                return False
+            self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
+            together.append(entry_event(entry))
+            together_bytes += len(entry.body or b"")
+            if entry.kind in _ENDS:
+                # Who leaves with it has it, and nothing after it.
+                self._write(together)
+                self._let_go(entry)
+            elif together_bytes >= WRITE_BYTES:
+                self._write(together)
+            else:
+                continue
+            together, together_bytes = [], 0
+        self._write(together)
+        return True
+
+    def _write(self, events: Sequence[EntryEvent]) -> None:
+        """All of them in one write a member: of what a delivery costs, the call of the system is by far the most."""
+        if not events:
+            return
         self.taken_s = self._clock.monotonic_s()
-        event = entry_event(entry)
         tally = self.tally
         for lane in self._lanes.values():
-            tally.deliveries += len(lane.members)
-            tally.write_errors += lane.write(lane.frame(lane.codec.encode(event)))
-        if entry.kind in _ENDS:
-            self._let_go(entry)
-        return True
+            tally.deliveries += len(events) * len(lane.members)
+            frames = [lane.frame(lane.codec.encode(event)) for event in events]
+            tally.write_errors += lane.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _let_go(self, entry: Entry) -> None:
         gone = [m for lane in self._lanes.values() for m in lane.members if ends_for(entry, m.user)]
@@ -193,10 +215,9 @@ class Feed:
                     # Told of a head that the store does not have: this feed, or the store, is of another life.
                     self.end()
                     return
-                for entry in page:
-                    self.tally.filled += 1
-                    if not self._take(entry):
-                        return
+                self.tally.filled += len(page)
+                if not self._take(page):
+                    return
                 self._wake()
         finally:
             self._fill_task = None
