@@ -189,8 +189,7 @@ def _costs() -> tuple[Cost, ...]:
     whole, large, us = "deliveries of one core: every message decided, stored and passed on", _large_fanout, "us of CPU"
     kept = "an entry on the disk, logs in SQLite"
     return (
-        # Of whole cores without headroom, so as much as one gives; below that a message shares less with others.
-        Cost("deliveries_per_cpu_s", "a CPU-second", whole, "blast", deliveries, large),
+        # Not of full blast, where messages of one group share writes: in a fleet a group has hardly two at a time.
         Cost("deliveries_per_cpu_s", "a CPU-second", whole, "fanout", deliveries, large),
         Cost("deliveries_per_cpu_s", "a CPU-second", whole, "latency", deliveries, large),
         Cost("delivery_us", us, "a delivery, at the gateway", "roles", _figure("gateway_us_per_delivery"), _any),
