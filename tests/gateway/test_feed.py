@@ -248,6 +248,29 @@ def test_what_chains_before_an_entry_that_does_not_is_written_before_the_feed_en
     asyncio.run(run())
 
 
+def test_what_cannot_be_encoded_leaves_everyone_where_they_were() -> None:
+    class Broken:
+        subprotocol = "broken"
+
+        def encode(self, event: object) -> bytes:
+            raise ValueError("no such character")
+
+    async def run() -> None:
+        log = entries_of(3)
+        feed, one, two = a_feed(LogStore(log), 1), FakeMember("a"), FakeMember("b")
+        two.fake.wire, two.fake.codec = "broken", Broken()  # type: ignore[assignment]
+        feed.add(one)
+        feed.add(two)
+        with pytest.raises(ValueError, match="no such character"):
+            feed.push(log[1:])
+        assert (feed.seq, one.seqs()) == (1, [])
+        feed.remove(two)
+        feed.push(log[1:])
+        assert one.seqs() == [2, 3]
+
+    asyncio.run(run())
+
+
 def test_a_head_that_the_store_does_not_have_ends_the_feed() -> None:
     async def run() -> None:
         log = entries_of(3)

@@ -15,7 +15,6 @@ from folkmoot.model.position import Position, position_at
 from folkmoot.ports.clock import Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.protocol.codec import entry_event
-from folkmoot.protocol.events import EntryEvent
 
 FILL_PAGE_ENTRIES = 200
 FILL_PAGE_BYTES = 1_048_576
@@ -155,15 +154,15 @@ class Feed:
 
     def _take(self, entries: Sequence[Entry]) -> bool:
         """Write the next entries to everyone; False if one does not chain, which ends the feed."""
-        together: list[EntryEvent] = []
-        together_bytes = 0
+        together: list[Entry] = []
+        together_bytes, hash_before = 0, self.hash
         for entry in entries:
-            if not follows(self.hash, entry):
+            if not follows(hash_before, entry):
                 self._write(together)
                 self.end()
                 return False
-            self.epoch, self.seq, self.hash, self.messages = entry.epoch, entry.seq, entry.hash, entry.messages
-            together.append(entry_event(entry))
+            hash_before = entry.hash
+            together.append(entry)
             together_bytes += len(entry.body or b"")
             if entry.kind in _ENDS:
                 # Who leaves with it has it, and nothing after it.
@@ -177,16 +176,22 @@ class Feed:
         self._write(together)
         return True
 
-    def _write(self, events: Sequence[EntryEvent]) -> None:
+    def _write(self, entries: Sequence[Entry]) -> None:
         """All of them in one write a member: of what a delivery costs, the call of the system is by far the most."""
-        if not events:
+        if not entries:
             return
+        events = [entry_event(entry) for entry in entries]
+        # All bytes before the first write: should some not be to be had, nobody has a part, and the position stands.
+        ready = [
+            (lane, b"".join([lane.frame(lane.codec.encode(event)) for event in events]))
+            for lane in self._lanes.values()
+        ]
+        last, tally = entries[-1], self.tally
+        self.epoch, self.seq, self.hash, self.messages = last.epoch, last.seq, last.hash, last.messages
         self.taken_s = self._clock.monotonic_s()
-        tally = self.tally
-        for lane in self._lanes.values():
+        for lane, frames in ready:
             tally.deliveries += len(events) * len(lane.members)
-            frames = [lane.frame(lane.codec.encode(event)) for event in events]
-            tally.write_errors += lane.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            tally.write_errors += lane.write(frames)
 
     def _let_go(self, entry: Entry) -> None:
         gone = [m for lane in self._lanes.values() for m in lane.members if ends_for(entry, m.user)]

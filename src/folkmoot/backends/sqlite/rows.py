@@ -214,7 +214,7 @@ def _put_group(cursor: apsw.Cursor, write: Write, epoch: int, numbers: dict[Grou
         values = (*values, expected.writes, expected.seq)
         known = numbers.get(write.group)
         if known is not None:
-            # By its number, and without an answer, an update costs half. Where it finds nothing the id has the word.
+            # By its number, and with no row returned, it costs less. Where it finds nothing the id has the last word.
             cursor.execute(_UPDATE_NUMBERED, (*values, known))
             if cursor.connection.changes():
                 return head, known
