@@ -148,6 +148,18 @@ def test_what_is_written_together_has_a_bound() -> None:
     asyncio.run(run())
 
 
+def test_many_short_entries_have_the_same_bound() -> None:
+    async def run() -> None:
+        log = entries_of(200)
+        feed, one = a_feed(LogStore(log), 1), FakeMember("a")
+        feed.add(one)
+        feed.push(log[1:])
+        assert one.seqs() == list(range(2, 201))
+        assert max(map(len, one.fake.frames)) < 2 * WRITE_BYTES
+
+    asyncio.run(run())
+
+
 def test_a_gap_is_filled_by_one_read_however_many_notice() -> None:
     async def run() -> None:
         log = entries_of(9)

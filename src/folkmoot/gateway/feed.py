@@ -21,8 +21,11 @@ FILL_PAGE_BYTES = 1_048_576
 FILL_RETRY_S = 0.2
 
 WRITE_BYTES = 16_384
-"""Entries that come together are written together, until their bodies come to this: what a member does not take at
-once is kept for it alone, and so is one write at most."""
+"""Entries that come together are written together, until they come to about this: what a member does not take at once
+is kept for it alone, and so is one write at most."""
+
+BESIDE_BODY_BYTES = 256
+"""Of an entry on the wire, about: names, numbers and the position. Most entries are little more than that."""
 
 _ENDS = frozenset({kinds.LEFT, kinds.REMOVED, kinds.DELETED})
 
@@ -163,7 +166,7 @@ class Feed:
                 return False
             hash_before = entry.hash
             together.append(entry)
-            together_bytes += len(entry.body or b"")
+            together_bytes += BESIDE_BODY_BYTES + len(entry.body or b"")
             if entry.kind in _ENDS:
                 # Who leaves with it has it, and nothing after it.
                 self._write(together)
