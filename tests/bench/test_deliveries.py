@@ -46,6 +46,13 @@ def test_a_blast_is_as_fast_as_it_is(ran: Callable[[Plan], Run]) -> None:
     assert 0 < figures["ratio_to_floor"] < 1
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_ladder_has_the_floor_beside_it_from_130_members_on(ran: Callable[[Plan], Run]) -> None:
+    run = ran(Plan(scenario="ladder", sockets=130, members=130, rate_per_s=0, seconds=0.5, warm_s=0.2))
+    assert run.figures["floor_us_of_130"] > 0
+    assert "floor_us_of_10" not in run.figures
+
+
 def test_the_ladder_has_a_step_for_each_size_that_there_are_sockets_for(ran: Callable[[Plan], Run]) -> None:
     run = ran(Plan(scenario="ladder", sockets=10, members=10, rate_per_s=20, seconds=0.5, warm_s=0.2))
     assert {name for name in run.figures if name.startswith("delivery_us")} == {"delivery_us_of_2", "delivery_us_of_10"}

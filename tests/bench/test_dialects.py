@@ -139,3 +139,5 @@ def test_of_several_under_way_the_floor_keeps_no_order() -> None:
     assert DIALECTS["floor"](job_of("floor")).numbered
     assert not DIALECTS["floor"](job_of("floor", under_way=2)).numbered
     assert DIALECTS["folkmoot"](job_of("folkmoot", under_way=2)).numbered
+    # At a rate nobody waits for the one before, and so many under way mean nothing.
+    assert DIALECTS["floor"](job_of("floor", under_way=2, rate_per_s=5.0)).numbered

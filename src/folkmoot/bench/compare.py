@@ -102,7 +102,7 @@ class Compare:
                 ids=at.ids,
                 dialect=at.dialect,
                 traffic="sends_to_last",
-                under_way=UNDER_WAY if plan.scenario == "blast" else 1,
+                under_way=UNDER_WAY,
                 nap_s=NAP_S,
             )
             with stage.up(job) as fleet:

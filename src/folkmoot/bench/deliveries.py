@@ -105,8 +105,10 @@ def ladder(stage: Stage) -> Run:
             run.series[f"{members:,}_latency"] = step.series["last"]
         if members >= FLAT_FROM:
             floor = part.floor(traffic="sends_to_last", under_way=under_way)
-            run.refusals += [f"floor of {members:,}: {why}" for why in refusals_of(floor)]
-            run.figures[f"floor_us_of_{members}"] = 1_000_000 / fanned_out(floor)["deliveries_per_cpu_s"]
+            refusals = [f"floor of {members:,}: {why}" for why in refusals_of(floor)]
+            run.refusals += refusals
+            if not refusals:
+                run.figures[f"floor_us_of_{members}"] = 1_000_000 / fanned_out(floor)["deliveries_per_cpu_s"]
     # Of all steps together they would say nothing.
     for name in ("deliveries_per_cpu_s", "deliveries_per_s", "deliveries", "messages", "frame_bytes"):
         run.figures.pop(name, None)

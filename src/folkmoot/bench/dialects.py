@@ -108,7 +108,7 @@ class Floor(Dialect):
         super().__init__(job)
         self._seqs = [0] * len(job.groups)
         # Of several of one group it takes whichever socket is ready first: then only the counts tell of a loss.
-        self.numbered = job.under_way == 1
+        self.numbered = job.under_way == 1 or job.rate_per_s > 0
 
     def first(self, client: Client) -> bytes:
         return b"JOIN" + client.group.to_bytes(4, "big")

@@ -16,11 +16,10 @@ class SendsToLast(Sends):
         self._last = array("q")
         self._missing: dict[tuple[int, int], int] = {}
         self._paced = job.rate_per_s <= 0
-        self._under_way = False
 
     def make_due(self, now_ns: int) -> int:
-        if self._paced and not self._under_way and now_ns >= self._start_ns > 0:
-            self._under_way = True
+        if self._paced and not self._begun and now_ns >= self._start_ns > 0:
+            self._begun = True
             for group in self.groups * self.job.under_way:
                 self.send(group, now_ns)
         return super().make_due(now_ns)
