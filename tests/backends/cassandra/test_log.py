@@ -74,10 +74,12 @@ def test_a_page_costs_what_it_holds_and_not_what_is_before_it(keyspace: Keyspace
         for upto in (20, 200):
             while author.state.head.seq < upto:
                 await author.say(*(f"{author.state.head.seq}.{k}" for k in range(7)))
-            before = store.statistics()["requests"]
-            page = await store.read(author.group, Span(upto // 2, None), entries_max=4, bytes_max=BIG)
+            # Another store, which wrote nothing: the writer may still be indexing a bucket that is full.
+            reader = await harness.open_store()
+            before = reader.statistics()["requests"]
+            page = await reader.read(author.group, Span(upto // 2, None), entries_max=4, bytes_max=BIG)
             assert [entry.seq for entry in page] == [*range(upto // 2, upto // 2 + 4)]
-            costs.append(store.statistics()["requests"] - before)
+            costs.append(reader.statistics()["requests"] - before)
         assert costs[1] <= costs[0] <= 2
         await harness.close()
 
