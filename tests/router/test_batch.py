@@ -93,6 +93,13 @@ def test_refusals_alone_are_a_write_and_are_counted() -> None:
     assert batch.refused == {OWNER: 2}
 
 
+def test_a_refusal_by_what_an_entry_of_the_same_batch_ends_waits_for_the_write() -> None:
+    batch = decided([a_send("end", kind="group.deleted"), a_send("a")])
+    assert told(batch) == [(2, ""), (None, "membership_over")]
+    assert batch.rulings[1].answer.definite
+    assert [ruling.written for ruling in batch.rulings] == [True, True]
+
+
 def test_beyond_the_budget_of_refusals_nothing_is_decided() -> None:
     sends = [a_send(str(n), kind=SKIP) for n in range(3)]
     batch = decided(sends, refusals_left=lambda sender: 2)

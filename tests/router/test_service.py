@@ -132,6 +132,20 @@ def test_a_store_that_stays_in_trouble_leaves_the_send_undecided(trouble: str, c
     run(test)
 
 
+@pytest.mark.parametrize("trouble", ["away", "unknown, not written"])
+def test_nothing_is_refused_for_good_by_an_entry_that_was_not_stored(trouble: str) -> None:
+    async def test(bench: Bench) -> None:
+        bench.store.troubles = [trouble] * 100
+        ended, refused = await asyncio.gather(bench.ask(a_send("end", kind="group.deleted")), bench.ask(a_send("s")))
+        assert not ended.definite
+        assert not refused.definite
+        bench.store.troubles = []
+        assert (await bench.ask(a_send("end", kind=SKIP))).code == "skipped"
+        assert (await bench.ask(a_send("s"))).seq == 2
+
+    run(test)
+
+
 def test_a_full_store_refuses_for_good_and_the_refusal_outlives_the_fullness() -> None:
     async def test(bench: Bench) -> None:
         bench.store._disk.full = True

@@ -115,7 +115,9 @@ class _Draft:
             case Leave(code=code, detail=detail):
                 self._answer(send, written=written, code=code, detail=detail)
             case Refuse(code=code, detail=detail, stored=False):
-                self._answer(send, written=written, code=code, detail=detail, definite=True)
+                # A membership that an entry before it ends is over once that entry is stored, and not before.
+                unsettled = given.outcome is None and bool(self.entries)
+                self._answer(send, written=written or unsettled, code=code, detail=detail, definite=True)
             case Refuse(code=code, detail=detail):
                 self._refuse(send, key, code, detail)
             case Append(entry=entry, memberships=memberships):
