@@ -243,21 +243,46 @@ def test_who_joined_is_told_of_again() -> None:
     run(test, heads_interval_s=0.01)
 
 
+async def heads_told(bench: Bench, wanted: dict[str, int]) -> None:
+    """Waits until the heads that are told are those."""
+    heads: list[dict[str, int]] = []
+    told = asyncio.Event()
+
+    def hear(raw: bytes, _: object) -> None:
+        heads.append(msgspec.msgpack.decode(raw, type=subjects.Heads).heads)
+        told.set()
+
+    bench.bus.subscribe("heads.*", hear)
+    async with asyncio.timeout(5):
+        while not heads or heads[-1] != wanted:
+            told.clear()
+            await told.wait()
+
+
 def test_moved_heads_are_repeated() -> None:
     async def test(bench: Bench) -> None:
-        heads: list[dict[str, int]] = []
-        told = asyncio.Event()
-
-        def hear(raw: bytes, _: object) -> None:
-            heads.append(msgspec.msgpack.decode(raw, type=subjects.Heads).heads)
-            told.set()
-
-        bench.bus.subscribe("heads.*", hear)
         await bench.ask(a_send("x"))
-        async with asyncio.timeout(5):
-            while not heads or heads[-1] != {GROUP: 2}:
-                told.clear()
-                await told.wait()
+        await heads_told(bench, {GROUP: 2})
+
+    run(test, heads_interval_s=0.01)
+
+
+def test_what_was_stored_without_an_answer_is_told_of_once_it_is_found() -> None:
+    async def test(bench: Bench) -> None:
+        bench.store.troubles = ["unknown, written"]
+        assert (await bench.ask(a_send("x"))).seq == 2
+        assert bench.published == [1]
+        await heads_told(bench, {GROUP: 2})
+
+    run(test, heads_interval_s=0.01)
+
+
+def test_a_copy_of_what_was_stored_long_ago_does_not_set_back_the_head_that_is_told() -> None:
+    async def test(bench: Bench) -> None:
+        for send_id in ("x", "y"):
+            await bench.ask(a_send(send_id))
+        assert (await bench.ask(a_send("x"))).seq == 2
+        await heads_told(bench, {GROUP: 3})
 
     run(test, heads_interval_s=0.01)
 

@@ -297,6 +297,8 @@ class Router:
                     if self._fail_point is not None:
                         await self._fail_point("answered")
                     self._publish(batch, taken)
+                else:
+                    self._note_found(group, batch)
                 if self._tracer is not None:
                     for pending, ruling in zip(taken, batch.rulings, strict=False):
                         end_routing(pending, ruling.answer)
@@ -385,7 +387,17 @@ class Router:
         now_s = self._clock.monotonic_s()
         if batch.write.memberships:
             self._joiners.note(group, batch.write.memberships, now_s)
-        self._moved[group] = (batch.write.after.head.seq, now_s)
+        self._note_moved(group, batch.write.after.head.seq, now_s)
+
+    def _note_found(self, group: GroupId, batch: Batch) -> None:
+        """What was in the log already was perhaps never published: of a write that was not answered, nobody knew."""
+        found = [r.answer.seq for r in batch.rulings if r.answer.seq is not None and not r.written]
+        if found:
+            seen = self._moved.get(group, (0, 0.0))[0]
+            self._note_moved(group, max(*found, seen), self._clock.monotonic_s())
+
+    def _note_moved(self, group: GroupId, seq: int, now_s: float) -> None:
+        self._moved[group] = (seq, now_s)
         self._moved.move_to_end(group)
         if len(self._moved) > HEADS_MOVED_MAX:
             self._moved.popitem(last=False)

@@ -138,6 +138,25 @@ def test_the_same_send_stored_by_another_is_not_taken_for_ones_own(keyspace: Key
     asyncio.run(run())
 
 
+def test_a_refusal_that_another_stored_along_with_an_entry_is_not_taken_for_ones_own(keyspace: Keyspace) -> None:
+    """Its head would be one that never was, and the next append on that would replace the other's entry."""
+    settings = keyspace(8)
+
+    async def run() -> None:
+        async with Stage(settings) as stage:
+            author, rival = stage.author, stage.rival
+            refused = author.a_send("no", kind=SKIP)
+            stage.driver.losses = ["late"]
+            stage.driver.before = lambda: rival.ask(refused, rival.a_send("theirs", body={"text": "theirs"}))
+            with pytest.raises(Conflict):
+                await author.ask(refused)
+            await author.refresh()
+            await author.say("mine")
+            assert await stage.log() == ["make", "theirs", "mine"]
+
+    asyncio.run(run())
+
+
 def test_what_nobody_ever_answers_stays_unknown(keyspace: Keyspace) -> None:
     settings = keyspace(8)
 

@@ -19,6 +19,7 @@ from folkmoot.backends.cassandra.rows import (
     PUT_APPENDED,
     PUT_READER,
     PUT_REFUSED,
+    HeadRow,
     bucket_of,
     genesis_row,
     key_of,
@@ -137,13 +138,15 @@ class Appends:
         try:
             row, found = await self._outcomes.in_bucket_serial(write.group, bucket, keys)
             if len(found) == len(keys):
-                return await self._is_ours(write, found)
+                return await self._is_ours(write, row, found)
         except StoreAway as error:
             raise StoreUnknown(str(error)) from error
         moved = row is not None and (row.epoch, row.writes) != (expected.epoch, expected.writes)
         return False if moved or found else None
 
-    async def _is_ours(self, write: Write, found: dict[SendKey, tuple[int | None, str | None]]) -> bool:
+    async def _is_ours(
+        self, write: Write, row: HeadRow | None, found: dict[SendKey, tuple[int | None, str | None]]
+    ) -> bool:
         told: dict[SendKey, tuple[int | None, str | None]] = {
             (e.sender, e.send_id): (e.seq, None) for e in write.entries
         }
@@ -151,14 +154,18 @@ class Appends:
         if found != told:
             return False
         if not write.entries:
-            return True
+            # Another router may have stored the same refusals along with entries, or have gone on since: the head after
+            # this write would then be one that never was, and an append on it would replace an entry.
+            head = write.after.head
+            after = (write.expected.epoch, write.expected.writes + 1, head.seq, head.hash)
+            return row is not None and (row.epoch, row.writes, row.seq, row.hash) == after
         # Another router may have stored the same sends: the salts, and so the hashes, are another's then.
         last = await self._log.entry(write.group, write.entries[-1].seq)
         return last is not None and last.hash == write.entries[-1].hash
 
     def _batch(self, write: Write, bucket: int, changed: int) -> list[Statement]:
         group, expected, entries = write.group, write.expected, write.entries
-        where = (group, bucket, expected.epoch, expected.writes)
+        where = (group, bucket, expected.epoch, expected.writes, expected.hash)
         if entries:
             head, last = write.after.head, entries[-1]
             moved = (expected.writes + 1, head.seq, head.hash, head.messages, last.time_ms)

@@ -37,7 +37,11 @@ PUT_READER: Final = f"INSERT INTO log (group_id, bucket, slot, key, epoch, at_se
 OPEN_BUCKET: Final = (
     f"INSERT INTO log (group_id, bucket, key, {HEAD_COLUMNS}) VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"
 )
-_MOVE: Final = f"WHERE group_id = ? AND bucket = ? AND slot = {HEAD} AND key = '' IF epoch = ? AND writes = ?"
+_MOVE: Final = (
+    f"WHERE group_id = ? AND bucket = ? AND slot = {HEAD} AND key = '' IF epoch = ? AND writes = ? AND hash = ?"
+)
+"""`writes` alone would do if every head that is told were true; with the hash one that never was changes nothing."""
+
 MOVE_HEAD: Final = f"UPDATE log SET writes = ?, at_seq = ?, hash = ?, messages = ?, time_ms = ?, changed = ? {_MOVE}"
 MOVE_HEAD_UNCHANGED: Final = f"UPDATE log SET writes = ?, at_seq = ?, hash = ?, messages = ?, time_ms = ? {_MOVE}"
 MOVE_WRITES: Final = f"UPDATE log SET writes = ? {_MOVE}"
