@@ -111,7 +111,14 @@ def subjects_page() -> str:
 
 
 def verdict_page() -> str:
-    lines = ["# What a verdict counts", "", MADE, "", "`folkmoot replay` judges by these; clean means none of any.", ""]
+    lines = [
+        "# What a verdict counts",
+        "",
+        MADE,
+        "",
+        "`folkmoot replay` judges by these; clean means none of any, and that not every send was refused.",
+        "",
+    ]
     lines += ["| fault | means |", "| --- | --- |"]
     lines += [f"| {fault.replace('_', ' ')} | {meaning} |" for fault, meaning in FAULTS.items()]
     return "\n".join([*lines, ""])

@@ -9,6 +9,7 @@ import pytest
 
 from folkmoot.checker import replay as replay_module
 from folkmoot.checker.child import ChildFailed, ChildServer
+from folkmoot.checker.history import History, judge
 from folkmoot.checker.logs import LogsReport, verify_store
 from folkmoot.checker.replay import Progress, Replay, ReplayReport, ReplaySettings
 from folkmoot.client import ClientError, NotConnected
@@ -69,12 +70,21 @@ def test_every_line_reaches_every_member_whatever_its_bytes(tmp_path: Path) -> N
     # The longest line is three messages; each group's first entry is its creation.
     assert report.entries == LINES + 2
     assert report.deliveries == MEMBERS * (LINES + 3) + 1
-    assert (report.kills, report.reconnects) == (0, 0)
+    assert (report.kills, report.reconnects, report.refused) == (0, 0, 0)
     assert 0 < report.sending_seconds < report.seconds
     assert report.sends_per_s == pytest.approx(report.entries / report.sending_seconds)
     assert [(s.done, s.total) for s in steps] == [(n, LINES) for n in range(1, LINES + 1)]
     logs = asyncio.run(verify_store(tmp_path / "server" / "folkmoot.db", [], lambda read, total: None))
     assert logs == LogsReport(2, LINES + 2 + 2, [])
+
+
+@pytest.mark.parametrize(("entries", "refused", "clean"), [(3, 0, True), (2, 1, True), (0, 3, False), (0, 0, True)])
+def test_a_verdict_on_refusals_alone_is_not_clean(entries: int, refused: int, clean: bool) -> None:
+    report = ReplayReport(
+        files=1, lines=3, messages=3, members=2, entries=entries, refused=refused, deliveries=0, kills=0,
+        reconnects=0, seconds=1.0, sending_seconds=1.0, verdict=judge(History()),
+    )  # fmt: skip
+    assert report.clean is clean
 
 
 def test_members_are_dealt_over_all_doors_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,7 @@ def test_a_refused_send_is_recorded_as_one(tmp_path: Path) -> None:
         # The same id again with another body: a conflict.
         await room.say("ann", "hello again", "s1")
         await room.close()
+        assert (room.said, room.refused) == (1, 1)
         assert [(a.send_id, a.seq) for a in room.history.answered] == [("make", 1), ("s1", 2), ("s1", None)]
 
     run(tmp_path, test)

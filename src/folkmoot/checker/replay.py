@@ -45,6 +45,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     members: int
     entries: int
+    refused: int
     deliveries: int
     kills: int
     reconnects: int
@@ -54,7 +55,8 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        return self.verdict.clean
+        """Whether nothing is wrong, and the verdict is on something: where every send was refused it says nothing."""
+        return self.verdict.clean and (self.entries > 0 or not self.refused)
 
     @property
     def sends_per_s(self) -> float:
@@ -98,7 +100,7 @@ class Replay:
         self._on_progress = on_progress
         self._random = random.Random(settings.seed)
         self._verdicts: list[Verdict] = []
-        self._lines = self._messages = self._members = self._entries = self._reconnects = 0
+        self._lines = self._messages = self._members = self._entries = self._refused = self._reconnects = 0
         self._sending_s = 0.0
 
     async def run(self) -> ReplayReport:
@@ -121,6 +123,7 @@ class Replay:
             messages=self._messages,
             members=self._members,
             entries=self._entries,
+            refused=self._refused,
             deliveries=verdict.deliveries,
             kills=self._kills,
             reconnects=self._reconnects,
@@ -165,6 +168,7 @@ class Replay:
         self._messages += sum(line.is_message for line in lines)
         self._members += len(names)
         self._entries += room.said
+        self._refused += room.refused
 
     async def _say_all(self, path: Path, lines: list[Line], room: Room) -> None:
         interval_s = 1 / self._settings.rate_per_s if self._settings.rate_per_s else 0.0

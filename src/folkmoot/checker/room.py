@@ -26,7 +26,7 @@ class Room:
     """Members by name, each with a client that is not connected yet; `log` makes the group."""
 
     def __init__(self, clients: dict[str, Client]) -> None:
-        self.said = 0
+        self.said = self.refused = 0
         self.history = History()
         self._clients = clients
         self._received = dict.fromkeys(clients, 0)
@@ -100,6 +100,7 @@ class Room:
         try:
             seq = await client.send(self._group, text, type=body.type, send_id=send_id, timeout_s=ANSWER_S_MAX)
         except SendRefused:
+            self.refused += 1
             self.history.answered.append(Answered(user, send_id, self._group, None))
             return
         self.said += 1

@@ -162,6 +162,7 @@ def _show(report: "ReplayReport") -> None:
         ("messages", f"{report.messages:,}"),
         ("members", f"{report.members:,}"),
         ("sends/s", f"{report.sends_per_s:,.0f}"),
+        ("refused", f"{report.refused:,}"),
         ("deliveries", f"{report.deliveries:,}"),
         *((fault.replace("_", " "), f"{count:,}") for fault, count in counts.items()),
         ("kills", f"{report.kills:,}"),
