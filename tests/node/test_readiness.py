@@ -7,7 +7,7 @@ import pytest
 
 from folkmoot.backends.memory.disk import Disk
 from folkmoot.backends.memory.store import MemoryStore
-from folkmoot.node.readiness import LOOK_AGAIN_S, Readiness
+from folkmoot.node.readiness import ANSWER_S_MAX, BUS_AWAY_S_MAX, LOOK_AGAIN_S, Readiness
 from folkmoot.ports.store import MovedPointer, StoreUnknown
 
 
@@ -43,12 +43,16 @@ class AskedStore(MemoryStore):
         await super().move_pointers(pointers)
 
 
+def a_readiness(store: MemoryStore, clock: Hands, *, answer_s: float = ANSWER_S_MAX) -> Readiness:
+    return Readiness(store, clock, draining=lambda: False, bus_away_s=lambda: 0.0, answer_s=answer_s)
+
+
 def test_each_reason_is_said() -> None:
     async def run() -> None:
-        draining = False
+        draining, away_s = False, 0.0
         disk, clock = Disk(), Hands()
         store = AskedStore(disk)
-        readiness = Readiness(store, clock, lambda: draining)
+        readiness = Readiness(store, clock, draining=lambda: draining, bus_away_s=lambda: away_s)
         assert await readiness.why_not() == "starting"
         readiness.started = True
         assert await readiness.why_not() == ""
@@ -62,6 +66,12 @@ def test_each_reason_is_said() -> None:
         store.fails = True
         clock.now_s += LOOK_AGAIN_S
         assert await readiness.why_not() == "writes to the store fail"
+        away_s = BUS_AWAY_S_MAX
+        clock.now_s += LOOK_AGAIN_S
+        store.fails = False
+        assert await readiness.why_not() == ""
+        away_s += 0.1
+        assert await readiness.why_not() == "the bus is away"
         draining = True
         assert await readiness.why_not() == "draining: this server stops"
         await readiness.close()
@@ -73,7 +83,7 @@ def test_whoever_asks_often_costs_the_store_nothing_more() -> None:
     async def run() -> None:
         clock = Hands()
         store = AskedStore(Disk())
-        readiness = Readiness(store, clock, lambda: False)
+        readiness = a_readiness(store, clock)
         readiness.started = True
         for _ in range(100):
             assert await readiness.why_not() == ""
@@ -90,7 +100,7 @@ def test_a_store_that_hangs_is_waited_for_a_moment_and_by_one_look_only() -> Non
         clock = Hands()
         store = AskedStore(Disk())
         store.let_go = asyncio.Event()
-        readiness = Readiness(store, clock, lambda: False, answer_s=0.01)
+        readiness = a_readiness(store, clock, answer_s=0.01)
         readiness.started = True
         for _ in range(3):
             assert await readiness.why_not() == "the store does not answer"
@@ -111,7 +121,7 @@ def test_a_store_that_hangs_is_waited_for_a_moment_and_by_one_look_only() -> Non
 @pytest.mark.parametrize("started", [True, False])
 def test_one_that_nobody_asked_closes(started: bool) -> None:
     async def run() -> None:
-        readiness = Readiness(MemoryStore(Disk()), Hands(), lambda: False)
+        readiness = a_readiness(MemoryStore(Disk()), Hands())
         readiness.started = started
         await readiness.close()
 

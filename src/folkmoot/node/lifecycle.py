@@ -57,7 +57,7 @@ async def serve(
     roles = await _open(settings, clock, chance, fail_point, tracer)
     store = roles.store
     cors = Cors(settings.allowed_origins)
-    readiness = Readiness(store, clock, lambda: roles.gateway.draining)
+    readiness = Readiness(store, clock, draining=lambda: roles.gateway.draining, bus_away_s=roles.bus.away_s)
     streams = Streams(roles.gateway, _sockets(settings))
     desk = Desk(roles.gateway, store.accounts, roles.registrar, version=__version__)
     app = build_app(

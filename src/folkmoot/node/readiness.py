@@ -14,13 +14,24 @@ ANSWER_S_MAX: Final = 2.0
 """A store that has not answered by then hangs, as its disk may."""
 
 
+BUS_AWAY_S_MAX: Final = 2.0
+"""Shorter cuts are healed by asking again, and are no reason to send clients elsewhere."""
+
+
 class Readiness:
-    """Asks the store by a write of nothing, which goes the way that all writes go."""
+    """Asks the store by a write of nothing, which goes the way that all writes go, and the bus how long it is away."""
 
     def __init__(
-        self, store: Store, clock: Clock, draining: Callable[[], bool], *, answer_s: float = ANSWER_S_MAX
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        draining: Callable[[], bool],
+        bus_away_s: Callable[[], float],
+        answer_s: float = ANSWER_S_MAX,
     ) -> None:
         self.started = False
+        self._bus_away_s = bus_away_s
         self._store = store
         self._clock = clock
         self._draining = draining
@@ -34,6 +45,8 @@ class Readiness:
             return "draining: this server stops"
         if not self.started:
             return "starting"
+        if self._bus_away_s() > BUS_AWAY_S_MAX:
+            return "the bus is away"
         now_s = self._clock.monotonic_s()
         if self._look is None or (self._look.done() and now_s - self._looked_s >= LOOK_AGAIN_S):
             self._looked_s = now_s

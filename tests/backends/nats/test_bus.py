@@ -90,13 +90,16 @@ def test_of_what_is_published_in_a_long_cut_nothing_comes_late_and_of_a_short_on
             gaps: list[int] = []
             heard: list[bytes] = []
             bus.subscribe("a.1", lambda message, _: heard.append(message), on_gap=lambda: gaps.append(1))
+            assert bus.away_s() == 0.0
             await server.kill()
             await until(lambda: not bus.statistics()["connected"])
+            assert 0.0 <= bus.away_s() < 60.0
             for _ in range(2 * CUT_MESSAGES_MAX):
                 bus.publish("a.1", b"old")
             assert bus.statistics()["outbox"] == CUT_MESSAGES_MAX
             assert bus.statistics()["dropped"] == CUT_MESSAGES_MAX
             bus._cut_at_s -= 60
+            assert bus.away_s() >= 60.0
             bus.publish("a.1", b"late")
             assert bus.statistics()["dropped"] == CUT_MESSAGES_MAX + 1
             await server.start()
@@ -104,6 +107,7 @@ def test_of_what_is_published_in_a_long_cut_nothing_comes_late_and_of_a_short_on
             bus.publish("a.1", b"new")
             await until(lambda: bool(heard))
             assert heard == [b"new"]
+            assert bus.away_s() == 0.0
             assert bus.statistics()["dropped"] == 2 * CUT_MESSAGES_MAX + 1
 
     asyncio.run(run())

@@ -114,6 +114,10 @@ class MemoryBus:
         self._heard_by.clear()
         self._deadlines.close()
 
+    def away_s(self) -> float:
+        """For how many seconds nothing has gone out: never, within a process."""
+        return 0.0
+
     def statistics(self) -> dict[str, int]:
         subscriptions = (one for table in (self._exact, self._wild) for all_of in table.values() for one in all_of)
         return {

@@ -213,6 +213,10 @@ class NatsBus:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
 
+    def away_s(self) -> float:
+        """For how many seconds there has been no connection, 0 while there is one."""
+        return 0.0 if self._link is not None else self._loop.time() - self._cut_at_s
+
     def statistics(self) -> dict[str, int]:
         return {
             "waiting_largest": max((one.waiting for one in self._subscriptions), default=0),
