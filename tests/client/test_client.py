@@ -21,7 +21,9 @@ from folkmoot.client import (
     SendRefused,
     SendUnknown,
     SqliteClientStore,
+    StoreOfAnother,
 )
+from folkmoot.client.kept import Changes, KeptSend
 from folkmoot.model.ids import group_id
 from folkmoot.protocol import events as ev
 from folkmoot.testing.served import Served, served
@@ -336,6 +338,26 @@ def test_a_client_a_server_and_their_sends_survive_a_restart_of_both(tmp_path: P
                 assert (await one.history(group)).entries[-1].text == "kept"
 
     asyncio.run(body())
+
+
+def test_the_outbox_of_one_user_is_not_sent_by_the_next_on_the_same_device(run: Run, tmp_path: Path) -> None:
+    async def body(server: Served) -> None:
+        path = tmp_path / "device.db"
+        async with Client(server.url, server.token("user-1"), store=path) as one:
+            group = await one.create_group("room", members=["user-2"])
+        store = SqliteClientStore(path)
+        store.load()
+        kept = KeptSend(send_id="kept", group=group, kind="message", join=1, body=b'{"text":"typed while offline"}')
+        store.commit(Changes(made=[kept]))
+        store.close()
+        with pytest.raises(StoreOfAnother):
+            await Client(server.url, server.token("user-2"), store=path).connect()
+        async with Client(server.url, server.token("user-1"), store=path) as one:
+            # The same id: it waits for the answer to what was kept.
+            assert await one.send(group, "typed while offline", send_id="kept") == 2
+            assert [entry.sender for entry in (await one.history(group)).entries] == ["user-1", "user-1"]
+
+    run(body)
 
 
 def test_clients_come_back_to_a_server_that_was_stopped(tmp_path: Path) -> None:

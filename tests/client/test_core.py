@@ -1,17 +1,19 @@
 """Whatever is lost, doubled or cut: what is applied is the log, once and in order, and every send has one outcome."""
 
+import contextlib
 from collections.abc import Iterator
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from folkmoot.client.core import Core, CoreSettings
-from folkmoot.client.errors import ConnectionEnded, StoreOfAnother
+from folkmoot.client.errors import ConnectionEnded, SendRefused, StoreOfAnother
 from folkmoot.client.kept import Kept, KeptPlace, KeptSend
 from folkmoot.client.received import Hidden, Item, Received
+from folkmoot.client.store import MemoryClientStore, SqliteClientStore
 from folkmoot.model import body as bodies
 from folkmoot.model import entry as kinds
 from folkmoot.model.entry import Entry
@@ -394,6 +396,28 @@ def test_a_gap_of_the_connection_before_does_not_end_the_next_before_its_welcome
     assert texts(pair, group) == ["lost", "found"]
 
 
+def test_a_catch_up_without_room_on_the_connection_before_does_not_end_the_next_before_its_welcome() -> None:
+    pair = SessionPair(PlayedClient(settings=CoreSettings(window=5, fresh="join")), ScriptedServer(), ME)
+    group = pair.server.create(OTHER, [ME])
+    for number in range(100):
+        pair.server.say(group, OTHER, f"m{number}")
+    core = pair.client.core
+    pair.connect()
+    pair.deliver_to_server()
+    pair.deliver_to_client()
+    pair.flush()
+    pair.deliver_to_server()
+    pair.deliver_to_client()
+    pair.flush()
+    assert core.drop == "a catch-up had no room"
+    pair.cut()
+    pair.connect()
+    core.take_items(pair.now_s)
+    assert not core.drop
+    pair.settle()
+    assert texts(pair, group) == [f"m{number}" for number in range(100)]
+
+
 def test_nothing_is_due_before_the_welcome_but_the_welcome_itself(pair: SessionPair) -> None:
     group = pair.server.create(OTHER, [ME])
     pair.settle()
@@ -472,6 +496,119 @@ def test_a_store_is_one_users(pair: SessionPair) -> None:
     pair.deliver_to_server()
     pair.deliver_to_client()
     assert isinstance(pair.client.core.failure, StoreOfAnother)
+
+
+def test_an_outbox_is_never_sent_under_another_users_token(pair: SessionPair) -> None:
+    # Both are members by the entry that made the group: the join that the send names would be good for either.
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    pair.cut()
+    core = pair.client.core
+    said(pair, "mine", group, "s1")
+    core.ask(ev.ListGroups(ref=core.requests.next_ref()))
+    core.mark_read(group, 1, pair.now_s)
+    pair.flush()
+    pair.user = OTHER
+    pair.connect()
+    core.refresh("waits for the welcome")
+    pair.deliver_to_server()
+    pair.deliver_to_client()
+    for _ in range(3):
+        pair.flush()
+        pair.deliver_to_server()
+        core.refresh("after the welcome")
+        pair.pass_time(PING_INTERVAL_MS / 1_000)
+    assert pair.end is not None
+    assert [type(event) for event in pair.end.heard] == [ev.Hello]
+    assert len(pair.server.log(group)) == 1
+    pair.user = ME
+    pair.crash()
+    pair.settle()
+    assert [entry.sender for entry in pair.server.log(group)[1:]] == [ME]
+
+
+def test_what_another_user_is_told_moves_nothing(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    pair.server.say(group, OTHER, "in the read of the welcome")
+    assert pair.end is not None
+    entry = pair.end.said[-1]
+    pair.cut()
+    said(pair, "mine", group, "s1")
+    pair.flush()
+    before = pair.client.store.load()
+    pair.user = OTHER
+    pair.connect()
+    pair.deliver_to_server()
+    pair.deliver_to_client()
+    core = pair.client.core
+    core.receive(entry)
+    for event in (ev.Accepted(id="s1", group=group, seq=2), ev.ResumeDone(groups=0), ev.Goodbye(code="flood")):
+        core.receive(JSON.encode(event))
+    pair.flush()
+    assert pair.client.store.load() == before
+    assert [send.send_id for send in core.outbox.pending()] == ["s1"]
+    assert not core.resumed
+    pair.cut()
+    assert isinstance(core.failure, StoreOfAnother)
+
+
+def test_a_link_that_is_to_be_dropped_is_given_nothing_more(pair: SessionPair) -> None:
+    group = pair.server.create(OTHER, [ME])
+    pair.settle()
+    core = pair.client.core
+    said(pair, "mine", group, "s1")
+    core.refresh("composed before")
+    core.mark_read(group, 1, pair.now_s)
+    core.invalid()
+    core.refresh("composed after")
+    core.take_changes()
+    assert core.take_frames(pair.now_s) == []
+    next_at = core.next_at()
+    assert next_at is not None
+    assert next_at > pair.now_s, "what is due and may not be written would be looked at again and again"
+    pair.cut()
+    pair.settle()
+    assert texts(pair, group) == ["mine"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["post", "answer", "skip", "learn", "commit"]), st.sampled_from("ab"), st.sampled_from("xy")
+        )
+    )
+)
+@example([("post", "a", "x"), ("commit", "", ""), ("answer", "a", ""), ("post", "a", "x")])
+@example([("post", "a", "x"), ("commit", "", ""), ("learn", "", ""), ("answer", "a", ""), ("post", "a", "y")])
+@example([("post", "a", "x"), ("skip", "a", ""), ("post", "b", "x"), ("post", "a", "y")])
+def test_a_store_has_the_outbox_as_it_is_whatever_happened_to_an_id_between_two_commits(
+    steps: list[tuple[str, str, str]],
+) -> None:
+    core = Core(Kept(user=ME), CoreSettings(), draw=lambda: 0.5)
+    core.opened(ME, 0.0)
+    core.receive(JSON.encode(ev.Welcome(user=ME, device="", version=1, time_ms=0, ping_interval_ms=1_000)))
+    in_memory, in_a_file = MemoryClientStore(), SqliteClientStore(":memory:")
+    in_a_file.load()
+    for step, send_id, text in [*steps, ("commit", "", "")]:
+        match step:
+            case "post":
+                body = bodies.canonical(bodies.Message(text=text))
+                with contextlib.suppress(SendRefused):
+                    core.send(KeptSend(send_id=send_id, group="g", kind=kinds.MESSAGE, join=None, body=body))
+            case "answer":
+                core.receive(JSON.encode(ev.Accepted(id=send_id, group="g", seq=1)))
+            case "skip":
+                core.skip("g", send_id)
+            case "learn":
+                core.outbox.learn_joins(ME, lambda _: 1)
+            case _:
+                changes = core.take_changes()
+                in_memory.commit(changes)
+                in_a_file.commit(changes)
+                assert in_memory.load().outbox == core.outbox.pending()
+                assert in_a_file._outbox(in_a_file.db) == core.outbox.pending()
+    in_a_file.close()
 
 
 def test_a_frame_that_is_none_is_said_so(pair: SessionPair) -> None:

@@ -345,6 +345,185 @@ def test_a_store_of_another_user_is_refused(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("on_batch", [None, lambda tx, batch: None], ids=["iterated", "on_batch"])
+def test_a_link_under_another_users_token_is_given_the_hello_and_nothing_else(tmp_path: Path, on_batch: Any) -> None:
+    async def body() -> None:
+        links = PlayedLinks()
+        group = links.server.create(OTHER, [ME])
+        async with client_over(links, store=tmp_path / "a.db", on_batch=on_batch) as client:
+            links.refusals = 1_000_000_000
+            links.last.cut()
+            client.post(group, "typed while offline", send_id="s1")
+        links.refusals = 0
+        with pytest.raises(StoreOfAnother):
+            await client_over(links, OTHER, store=tmp_path / "a.db", on_batch=on_batch).connect()
+        assert [type(event) for event in written(links)] == [ev.Hello]
+        async with client_over(links, store=tmp_path / "a.db", on_batch=on_batch) as client:
+            await until(lambda: not client.pending())
+        assert [(entry.sender, entry.send_id) for entry in links.server.log(group)[1:]] == [(ME, "s1")]
+
+    asyncio.run(body())
+
+
+def test_a_token_function_that_turns_to_another_user_ends_the_client_and_sends_nothing() -> None:
+    async def body() -> None:
+        links = PlayedLinks()
+        group = links.server.create(OTHER, [ME])
+        signing_in, signed_in = asyncio.Event(), asyncio.Event()
+
+        async def token() -> str:
+            if not links.made:
+                return ME
+            signing_in.set()
+            await signed_in.wait()
+            return OTHER
+
+        async with client_over(links, token) as client:
+            links.last.cut(4100)
+            await signing_in.wait()
+            client.post(group, "typed while offline")
+            signed_in.set()
+            with pytest.raises(StoreOfAnother):
+                await client.wait_closed()
+            assert len(links.made) == 2
+            assert [type(event) for event in written(links)] == [ev.Hello]
+            assert len(links.server.log(group)) == 1
+
+    asyncio.run(body())
+
+
+VERBS: dict[str, Callable[[Client], Any]] = {
+    "send": lambda client: client.send("g", "x"),
+    "post": lambda client: client.post("g", "x"),
+    "create_group": lambda client: client.create_group("name"),
+    "add": lambda client: client.add("g", [OTHER]),
+    "remove": lambda client: client.remove("g", OTHER),
+    "leave": lambda client: client.leave("g"),
+    "join": lambda client: client.join("g"),
+    "rename": lambda client: client.rename("g", "name"),
+    "delete_group": lambda client: client.delete_group("g"),
+    "set_role": lambda client: client.set_role("g", OTHER, "admin"),
+    "skip": lambda client: client.skip("g", "s1"),
+    "groups": lambda client: client.groups(),
+    "members": lambda client: client.members("g"),
+    "history": lambda client: client.history("g"),
+    "mark_read": lambda client: client.mark_read("g", 1),
+    "connect": lambda client: client.connect(),
+}
+LOOKS = {
+    "batches", "close", "is_connected", "on_answer", "on_event", "pending", "position", "statistics", "user",
+    "wait_closed",
+}  # fmt: skip
+"""What is no verb: it asks nobody for anything, and says also of a client that has ended what there is to say."""
+
+
+async def raised_at_once(verb: Callable[[Client], Any], client: Client) -> BaseException | None:
+    """What a verb raises within one turn of the loop."""
+
+    async def call() -> None:
+        waiting = verb(client)
+        if asyncio.iscoroutine(waiting):
+            await waiting
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    if not task.done():
+        task.cancel()
+        return AssertionError("it waits")
+    return task.exception()
+
+
+def test_no_verb_is_forgotten_below() -> None:
+    public = {name for name in dir(client_over(PlayedLinks())) if not name.startswith("_")}
+    assert public == set(VERBS) | LOOKS
+
+
+@pytest.mark.parametrize("end", ["closed", "ended", "ended and closed", "taken", "taken and closed", "never connected"])
+def test_every_verb_of_a_client_that_has_ended_raises_at_once(tmp_path: Path, end: str) -> None:
+    async def body() -> None:
+        links = PlayedLinks()
+        group = links.server.create(OTHER, [ME])
+        client = client_over(links, store=tmp_path / "a.db", connect_s_max=0.0 if end == "never connected" else 10.0)
+        cause: type[BaseException] | None = None
+        if end == "never connected":
+            with pytest.raises(NotConnected):
+                await client.connect()
+        else:
+            await client.connect()
+        if end.startswith("ended"):
+            cause = ConnectionEnded
+            links.last.cut(4204)
+        elif end.startswith("taken"):
+            cause = StoreTaken
+            SqliteClientStore(tmp_path / "a.db").load()
+            client.post(group, "x")
+        if cause is not None:
+            with pytest.raises(cause):
+                await client.wait_closed()
+        if end.endswith("closed"):
+            await client.close()
+        for name, verb in VERBS.items():
+            raised = await raised_at_once(verb, client)
+            assert isinstance(raised, ClientError), f"{name}: {raised!r}"
+            assert name == "connect" or (type(raised.__cause__) is cause if cause else raised.__cause__ is None), name
+        assert client.pending() == [] or end.startswith("taken")
+        assert client.statistics().groups <= 1
+        assert not client.is_connected
+        await client.close()
+
+    asyncio.run(body())
+
+
+def test_a_client_that_was_ended_and_closed_hands_over_nothing_more(tmp_path: Path) -> None:
+    async def body() -> None:
+        links = PlayedLinks()
+        group = links.server.create(OTHER, [ME])
+        client = client_over(links, store=tmp_path / "a.db")
+        await client.connect()
+        links.server.say(group, OTHER, "one")
+        links.server.say(group, OTHER, "two")
+        assert (await anext(client)).text == "one"
+        links.last.cut(4204)
+        with pytest.raises(ConnectionEnded):
+            await client.wait_closed()
+        await client.close()
+        for _ in range(2):
+            with pytest.raises(ConnectionEnded):
+                await anext(client)
+            with pytest.raises(ConnectionEnded):
+                await anext(client.batches())
+        async with client_over(links, store=tmp_path / "a.db") as client:
+            assert [(await anext(client)).text for _ in range(2)] == ["one", "two"], "neither was done with"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_send_posted_again_as_its_answer_comes_is_the_same_send(tmp_path: Path, turns: int) -> None:
+    async def body() -> None:
+        links = PlayedLinks()
+        group = links.server.create(OTHER, [ME])
+
+        def welcome(tx: sqlite3.Connection, batch: Batch) -> None:
+            for entry in batch:
+                if entry.sender == OTHER:
+                    client.post(group, "welcome", send_id="welcome")
+
+        client = client_over(links, store=tmp_path / "a.db", on_batch=welcome)
+        async with client:
+            links.server.say(group, OTHER, "one")
+            # So many turns of the loop apart, the answer comes before the second entry, in one read with it, or after.
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            links.server.say(group, OTHER, "two")
+            await until(lambda: client.statistics().received == 3 and not client.pending())
+            assert client.is_connected
+        assert SqliteClientStore(tmp_path / "a.db").load().outbox == []
+        assert [entry.sender for entry in links.server.log(group)].count(ME) == 1
+
+    asyncio.run(body())
+
+
 def test_what_on_batch_cannot_be(tmp_path: Path) -> None:
     async def waits(tx: sqlite3.Connection, batch: Batch) -> None: ...
 

@@ -132,6 +132,19 @@ def test_leaving_midway_commits_what_was_done(last: bool, kept: list[Item]) -> N
     run(body)
 
 
+def test_what_is_cleared_is_neither_handed_over_nor_committed() -> None:
+    async def body(source: HandSource, inbox: Inbox) -> None:
+        source.lay(entry(1), entry(2))
+        await inbox.entry()
+        inbox.clear()
+        source.close()
+        with pytest.raises(StopAsyncIteration):
+            await inbox.entry()
+        assert source.kept == []
+
+    run(body)
+
+
 def test_a_cancelled_wait_loses_nothing() -> None:
     async def body(source: HandSource, inbox: Inbox) -> None:
         with pytest.raises(TimeoutError):

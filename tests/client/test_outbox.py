@@ -61,7 +61,7 @@ def test_an_answer_settles_for_good() -> None:
         ("g1", 7, "", False, True),
         ("g2", None, "not_allowed", True, True),
     ]
-    assert box.settled == ["g1", "g2"]
+    assert list(box.settled) == ["g1", "g2"]
     assert len(box) == 0
     assert box.accepted(accepted("g1", 7)) is None
     assert box.refused(ev.RefusedEvent(id="g2", group="g", code="x")) is None
@@ -190,6 +190,19 @@ def test_the_same_send_again_changes_nothing_and_another_of_its_id_is_refused() 
         box.add(KeptSend(send_id="g1", group="g", kind=kinds.MESSAGE, join=1, body=b'{"text":"y"}'))
 
 
+def test_a_send_made_again_once_it_is_answered_is_kept_as_the_last_and_not_settled() -> None:
+    box = Outbox([send(1)], sends_max=10, draw=lambda: 0.0)
+    box.skip("g", "g1", 1)
+    box.refused(ev.RefusedEvent(id="g1", group="g", code="skipped"))
+    box.add(send(2))
+    box.add(send(1))
+    assert list(box.made.values()) == [send(2), send(1)]
+    assert box.changed == {}, "that was of the send before"
+    assert box.settled == {}
+    box.accepted(accepted("g1"))
+    assert list(box.settled) == ["g1"]
+
+
 def test_an_outbox_has_a_bound() -> None:
     box = outbox(send(1), send(2), sends_max=2)
     with pytest.raises(OutboxFull):
@@ -215,7 +228,7 @@ def test_not_taken_is_tried_a_few_times_then_the_application_decides() -> None:
     first, second = box.due(now_s)
     assert (first.id, first.kind, bytes(first.body)) == ("g1", SKIP, b"{}")
     assert (second.id, second.kind, second.after) == ("g2", kinds.MESSAGE, "g1")
-    assert box.changed[-1].kind == SKIP
+    assert box.changed["g1"].kind == SKIP
     box.refused(ev.RefusedEvent(id="g1", group="g", code="skipped"))
     assert box.answered[-1].definite
 
@@ -254,7 +267,7 @@ def test_a_skip_of_what_is_not_in_here_is_a_send_of_its_own() -> None:
     box.skip("g", "elsewhere", 3)
     (one,) = box.due(0.0)
     assert (one.id, one.kind, one.join) == ("elsewhere", SKIP, 3)
-    assert box.made[0].send_id == "elsewhere"
+    assert list(box.made) == ["elsewhere"]
 
 
 def test_a_skip_of_what_never_left_is_settled_here() -> None:
@@ -279,7 +292,7 @@ def test_a_send_without_a_join_waits_until_it_is_known_and_is_kept_with_it() -> 
     assert box.due(0.0) == []
     assert box.learn_joins(ME, lambda _: None) == ["g"]
     assert box.learn_joins(ME, lambda _: 5) == []
-    assert [one.join for one in box.changed] == [5, 5]
+    assert [one.join for one in box.changed.values()] == [5, 5]
     assert [one.join for one in box.due(0.0)] == [5, 5]
 
 
@@ -309,7 +322,7 @@ def test_what_a_gateway_cannot_read_is_refused() -> None:
 def test_what_was_kept_comes_back_in_order() -> None:
     box = Outbox([send(2), send(1)], sends_max=10, draw=lambda: 0.0)
     assert [one.send_id for one in box.pending()] == ["g2", "g1"]
-    assert box.made == []
+    assert box.made == {}
     box.connected()
     assert ids(box.due(0.0)) == [("g2", None), ("g1", "g2")]
 

@@ -54,6 +54,15 @@ def test_made_and_settled_in_one_commit_is_gone(disk: _Disk) -> None:
     assert disk.again().load().outbox == []
 
 
+def test_one_made_anew_under_an_id_that_is_there_takes_its_place_as_the_last(disk: _Disk) -> None:
+    store = disk.again()
+    store.load()
+    store.commit(Changes(made=[send(1), send(2)]))
+    anew = KeptSend(send_id="s1", group="g", kind="message", join=None, body=b'{"text":"y"}')
+    store.commit(Changes(made=[anew]))
+    assert disk.again().load().outbox == [send(2), anew]
+
+
 def test_a_kill_within_a_transaction_leaves_neither_places_nor_state(tmp_path: Path) -> None:
     store = SqliteClientStore(tmp_path / "client.db")
     store.load()

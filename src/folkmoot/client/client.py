@@ -59,6 +59,9 @@ class Client:
 
     Without it, iterate: `async for entry in client`, or `async for batch in client.batches()`. An entry is done, and
     its place kept, when the next is asked for: after a kill, those not yet done come again.
+
+    Once it is closed, or something has ended it, every verb raises at once: ClientError, or RequestFailed (`closed`),
+    caused by what ended it. What it knew can still be looked at, as with `pending` and `statistics`.
     """
 
     def __init__(
@@ -171,6 +174,8 @@ class Client:
             if driver.failure is None:
                 inbox.close(last=last_is_done)
                 driver.flush()
+            else:
+                inbox.clear()
         finally:
             await driver.stop()
             self._store.close()
@@ -282,7 +287,7 @@ class Client:
 
     async def skip(self, group: GroupId, send_id: SendId, *, timeout_s: float | None = None) -> int | None:
         """Give a send up: None once it is sure never to be in the log, its seq where it is in it already."""
-        driver = self._open()
+        driver = self._running()
         driver.core.skip(group, send_id)
         try:
             return await self._seq(send_id, timeout_s)
@@ -321,7 +326,7 @@ class Client:
 
     def mark_read(self, group: GroupId, seq: int) -> None:
         """Move the user's read pointer in the group to `seq`; told to the server at most once a second a group."""
-        driver = self._open()
+        driver = self._running()
         driver.core.mark_read(group, seq, asyncio.get_running_loop().time())
         driver.flush_soon()
 
@@ -332,6 +337,16 @@ class Client:
             raise ClientError("the client is not connected: use `async with`, or `connect`")
         return self._driver
 
+    def _running(self) -> Driver:
+        """For what only a client that goes on can do: of one that has ended nobody would ever be told more."""
+        driver = self._open()
+        if self._has_ended(driver):
+            raise ClientError("the client is closed") from driver.failure
+        return driver
+
+    def _has_ended(self, driver: Driver) -> bool:
+        return self._closed or driver.ended.done()
+
     def _reading(self) -> Inbox:
         if self._on_batch is not None:
             raise RuntimeError("entries go to on_batch: there is nothing to iterate over")
@@ -340,9 +355,7 @@ class Client:
         return self._inbox
 
     def _put(self, group: GroupId, kind: str, body: bodies.Body, send_id: SendId | None) -> SendId:
-        driver = self._open()
-        if self._closed or driver.ended.done():
-            raise ClientError("the client is closed") from driver.failure
+        driver = self._running()
         core = driver.core
         join = core.places.join_of(group)
         if kind in (kinds.CREATED, kinds.JOINED):
@@ -376,8 +389,8 @@ class Client:
 
     async def _ask(self, request: Request) -> ev.Page | ev.GroupList | ev.MemberList:
         driver = self._open()
-        if driver.ended.done():
-            raise RequestFailed("closed")
+        if self._has_ended(driver):
+            raise RequestFailed("closed") from driver.failure
         driver.core.ask(request)
         reply = driver.reply_to(request.ref)
         try:
@@ -388,7 +401,7 @@ class Client:
         finally:
             driver.forget_reply(request.ref)
         if replied.reply is None:
-            raise RequestFailed(replied.code, replied.detail)
+            raise RequestFailed(replied.code, replied.detail) from driver.failure
         return replied.reply
 
     def _tell_event(self, event: GroupEvent) -> None:

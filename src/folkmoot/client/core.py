@@ -120,7 +120,8 @@ class Core:
 
     def receive(self, frame: bytes) -> None:
         """One whole frame. Raises FrameInvalid: the link is to be dropped."""
-        if self._session is None:
+        if self._session is None or self.failure is not None:
+            # What another user is told would move this one's places and settle this one's sends.
             return
         event, waited = self._session.receive(frame)
         if type(event) is ev.EntryEvent:
@@ -194,7 +195,8 @@ class Core:
     def take_items(self, now_s: float) -> list[Item]:
         """What the application is to get. Once it has it, keep `places.kept_after` it and say `committed`."""
         items = self.places.take(now_s)
-        if self.places.needs_new_link:
+        if self.places.needs_new_link and self._is_ready:
+            # Before the welcome this is of the link before, and the new one is what was needed.
             self.drop = "a catch-up had no room"
             self.is_stirred = True
         return items
@@ -205,8 +207,10 @@ class Core:
         if self._session is not None and self.resumed:
             for group in outbox.learn_joins(self.user, self.places.join_of):
                 self.places.look_for(group, self._now_s)
-        changes = Changes(made=outbox.made, changed=outbox.changed, settled=outbox.settled)
-        outbox.made, outbox.changed, outbox.settled = [], [], []
+        changes = Changes(
+            made=list(outbox.made.values()), changed=list(outbox.changed.values()), settled=list(outbox.settled)
+        )
+        outbox.made, outbox.changed, outbox.settled = {}, {}, {}
         if self._user_changed:
             self._user_changed = False
             changes.user = self.user
@@ -219,10 +223,14 @@ class Core:
         return answers, replies
 
     def take_frames(self, now_s: float) -> list[bytes]:
-        """What is to be written to the link now."""
+        """What is to be written to the link now: nothing more once it is to be dropped."""
         self._now_s = now_s
         self.is_stirred = False
         if self._session is None:
+            return []
+        if self._is_given_up:
+            # It may be another user's, who would be taken for the sender of all that is in the outbox.
+            self._frames.clear()
             return []
         if self._is_ready:
             self._write_due(now_s)
@@ -282,8 +290,15 @@ class Core:
 
     @property
     def _is_ready(self) -> bool:
-        """Whether the server has said `welcome` on this connection."""
-        return self._session is not None and bool(self.user) and self._session.state.value == "ready"
+        """Whether the server has said `welcome` on this connection, and it is good for anything."""
+        if self._session is None or self._is_given_up:
+            return False
+        return bool(self.user) and self._session.state.value == "ready"
+
+    @property
+    def _is_given_up(self) -> bool:
+        """Whether this connection is to be dropped, or the client has come to its end."""
+        return bool(self.drop) or self.failure is not None
 
     def _write(self, event: ev.Event) -> None:
         if self._session is not None:

@@ -61,7 +61,7 @@ class StoreTaken(ClientError):
 
 
 class StoreOfAnother(ClientError):
-    """The store is another user's: its outbox must not be sent under this one's name."""
+    """The store is another user's: nothing of its outbox was sent under this one's name."""
 
 
 class StoreUnknown(ClientError):

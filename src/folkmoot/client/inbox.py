@@ -69,7 +69,11 @@ class Inbox:
         try:
             self.commit(last=last)
         finally:
-            self._items, self._handed = [], 0
+            self.clear()
+
+    def clear(self) -> None:
+        """Hand over nothing more, and commit nothing: what was not committed comes again."""
+        self._items, self._handed = [], 0
 
     async def _refill(self) -> None:
         if self._busy:

@@ -37,7 +37,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, kw_only=True):
-    """What a commit changes. A place that is None is forgotten; a send is made, changed, then settled."""
+    """What a commit changes. A place that is None is forgotten; a send is made, changed, then settled.
+
+    One that is made under an id that is there already takes the place of that one, as the last of all.
+    """
 
     user: UserId | None = None
     places: dict[GroupId, KeptPlace | None] = {}

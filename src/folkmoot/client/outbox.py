@@ -69,9 +69,10 @@ class Outbox:
     """Sends by group, each group a lane in which a send goes out only after the one before it."""
 
     def __init__(self, kept: list[KeptSend], *, sends_max: int, draw: Callable[[], float]) -> None:
-        self.made: list[KeptSend] = []
-        self.changed: list[KeptSend] = []
-        self.settled: list[SendId] = []
+        # What the store is to be told, by id: an id may be settled and made anew before the store hears of either.
+        self.made: dict[SendId, KeptSend] = {}
+        self.changed: dict[SendId, KeptSend] = {}
+        self.settled: dict[SendId, None] = {}
         self.answered: list[Answered] = []
         self.next_at: float | None = None
         self.resent = 0
@@ -115,7 +116,10 @@ class Outbox:
         if len(self._items) >= self._sends_max:
             raise OutboxFull(f"{self._sends_max} sends wait for an answer")
         self._put(send)
-        self.made.append(send)
+        # Of one that was made and settled already the place is an earlier one: this is the last.
+        self.made.pop(send.send_id, None)
+        self.made[send.send_id] = send
+        self.settled.pop(send.send_id, None)
 
     def skip(self, group: GroupId, send_id: SendId, join: int | None) -> None:
         """Give a send up: from now on its id asks for nothing but to be refused, unless it is in the log."""
@@ -314,7 +318,9 @@ class Outbox:
             del self._lanes[item.lane]
         if send.join is None:
             self._has_join(send.group)
-        self.settled.append(send.send_id)
+        # No change of it is left to be told: it would be taken for one of the next send of this id.
+        self.changed.pop(send.send_id, None)
+        self.settled[send.send_id] = None
         answer = _answer_of(send, seq=seq, code=code, detail=detail, definite=definite, group=group)
         self.answered.append(answer)
         return answer
@@ -323,7 +329,7 @@ class Outbox:
         if item.send.join is None and send.join is not None:
             self._has_join(send.group)
         item.send = send
-        self.changed.append(send)
+        self.changed[send.send_id] = send
 
     def _has_join(self, group: GroupId) -> None:
         left = self._joinless[group] - 1

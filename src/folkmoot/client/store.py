@@ -63,7 +63,10 @@ class MemoryClientStore:
                 self._places.pop(group, None)
             else:
                 self._places[group] = place
-        for send in (*changes.made, *changes.changed):
+        for send in changes.made:
+            self._outbox.pop(send.send_id, None)
+            self._outbox[send.send_id] = send
+        for send in changes.changed:
             self._outbox[send.send_id] = send
         for send_id in changes.settled:
             self._outbox.pop(send_id, None)
@@ -174,7 +177,8 @@ class SqliteClientStore:
                 db.execute("INSERT OR REPLACE INTO folkmoot_positions VALUES (?, ?, ?, ?, ?, ?)", row)
         for send in changes.made:
             db.execute(
-                'INSERT INTO folkmoot_outbox (send_id, "group", kind, "join", body) VALUES (?, ?, ?, ?, ?)',
+                # Where the id is there already its answer has just come, and the application has posted it again.
+                'INSERT OR REPLACE INTO folkmoot_outbox (send_id, "group", kind, "join", body) VALUES (?, ?, ?, ?, ?)',
                 (send.send_id, send.group, send.kind, send.join, send.body),
             )
         for send in changes.changed:
