@@ -29,14 +29,29 @@ def test_each_is_given_up_at_its_time_and_told_by_its_subject(run: Run) -> None:
     async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
         late, early = loop.create_future(), loop.create_future()
         begun_s = loop.time()
-        deadlines.add(loop, "late", late, 0.02)
+        deadlines.add(loop, "late", late, 60)
         deadlines.add(loop, "early", early, 0.01)
         with pytest.raises(NoAnswer, match="early"):
             await early
+        assert loop.time() >= begun_s + 0.01
         assert not late.done()
-        with pytest.raises(NoAnswer, match="late"):
-            await late
-        assert loop.time() >= begun_s + 0.02
+        deadlines.close()
+        await asyncio.wait([late])
+        assert isinstance(late.exception(), BusClosed)
+
+    run(test)
+
+
+def test_those_whose_time_has_come_are_told_in_the_order_of_their_times(run: Run) -> None:
+    async def test(loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+        told: list[str] = []
+        waiting = {"late": 0.02, "early": 0.01, "between": 0.015}
+        answers = {subject: loop.create_future() for subject in waiting}
+        for subject, seconds in waiting.items():
+            answers[subject].add_done_callback(lambda answer: told.append(str(answer.exception())))
+            deadlines.add(loop, subject, answers[subject], seconds)
+        await asyncio.wait(answers.values())
+        assert [next(name for name in waiting if name in words) for words in told] == ["early", "between", "late"]
 
     run(test)
 

@@ -12,4 +12,4 @@ def test_the_others_miss_nothing_while_one_does_not_read(ran: Callable[[Plan], R
     # Of each message in that window four of five members are counted.
     assert figures["deliveries"] == figures["messages"] * 4
     assert figures["slow_cost_ratio"] > 0
-    assert figures["rss_bytes_per_slow"] >= 0
+    assert "rss_bytes_per_slow" in figures

@@ -119,9 +119,10 @@ def test_one_that_is_tied_ends_with_its_parent_however_that_ends(tmp_path: Path,
 
 
 def test_a_free_port_can_be_listened_on() -> None:
+    port = free_port()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", free_port()))
-        assert taken.getsockname()[1] > 0
+        taken.bind(("127.0.0.1", port))
+        assert taken.getsockname() == ("127.0.0.1", port)
 
 
 def test_this_very_process_runs() -> None:

@@ -157,7 +157,9 @@ class LiveCheck:
         )
 
     async def _act(self, number: int) -> None:
-        crowd = Crowd(self._client, self._settings.crowd, self._chance)
+        # How much is said depends on the machine: from a sequence of its own, so that the faults stay those of the seed.
+        talk_chance = random.Random(f"{self._settings.seed} act {number}")
+        crowd = Crowd(self._client, self._settings.crowd, talk_chance)
         ends_s = time.monotonic() + min(ACT_S_MAX, self._left_s())
         try:
             self._tell(crowd, "connecting")

@@ -11,8 +11,9 @@ from typing import Any
 def long_steps(seconds_max: float) -> Iterator[list[str]]:
     """A list of the steps over `seconds_max` of every asyncio loop in this process, filled while the context lasts.
 
-    Measured is the processor time of the thread itself, so that a busy machine finds nobody guilty. A step that sleeps
-    or waits for a disk is not found, and loops that are not asyncio's own (uvloop) are not looked at.
+    Measured is the processor time of the thread itself, so that waiting for a busy core is nobody's guilt; a core that
+    others slow down still makes it longer. A step that sleeps or waits for a disk is not found, and loops that are not
+    asyncio's own (uvloop) are not looked at.
     """
     found: list[str] = []
     handles: Any = asyncio.Handle
