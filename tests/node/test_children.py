@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.node.children import AGAIN_S, WELL_S, Child, ChildFailed
+from folkmoot.node.children import AGAIN_S, AGAIN_S_MAX, WELL_S, Child, ChildFailed
 from folkmoot.ports.clock import SystemClock
 
 STANDS_IN = """
@@ -23,6 +23,15 @@ with notes.open("a") as file:
 {before}
 print(json.dumps({{"ready": "http://127.0.0.1:4242"}}), flush=True)
 stop.wait(60)
+"""
+
+# As a server does nothing yet at a signal until it is ready.
+STARTS_SLOWLY = """
+theirs = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+notes.with_name("starts").touch()
+while not notes.with_name("go").exists():
+    stop.wait(0.01)
+signal.signal(signal.SIGHUP, theirs)
 """
 
 
@@ -40,15 +49,23 @@ class LongClock(SystemClock):
 
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
+        await asyncio.sleep(0)
 
 
-def child(tmp_path: Path, before: str = "", *, clock: SystemClock | None = None, **settings: object) -> Child:
+def child(
+    tmp_path: Path,
+    before: str = "",
+    *,
+    clock: SystemClock | None = None,
+    program: Path | str = sys.executable,
+    **settings: object,
+) -> Child:
     return Child(
         "one",
         settings,
         clock or SystemClock(),
         environment={**os.environ, "NOTES": str(tmp_path / "notes")},
-        command=(sys.executable, "-c", STANDS_IN.format(before=before)),
+        command=(str(program), "-c", STANDS_IN.format(before=before)),
     )
 
 
@@ -154,5 +171,54 @@ def test_one_that_fails_to_come_up_again_is_tried_again(tmp_path: Path) -> None:
         assert starts(tmp_path) == 3
         await one.stop()
         await keeping
+
+    run(test)
+
+
+def test_one_that_the_system_gives_no_process_for_is_tried_again_with_growing_bounded_pauses(tmp_path: Path) -> None:
+    async def test() -> None:
+        program, clock = tmp_path / "program", LongClock(WELL_S / 2)
+        program.symlink_to(sys.executable)
+        one = child(tmp_path, clock=clock, program=program)
+        await one.start()
+        program.unlink()
+        told = asyncio.Event()
+        keeping = asyncio.create_task(one.keep(told.set))
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGKILL)
+        await until(lambda: len(clock.slept_s) >= 8 or keeping.done())
+        program.symlink_to(sys.executable)
+        await told.wait()
+        assert (one.pid is not None, starts(tmp_path)) == (True, 2)
+        assert clock.slept_s[:4] == [2 * AGAIN_S, 4 * AGAIN_S, 8 * AGAIN_S, 16 * AGAIN_S]
+        assert set(clock.slept_s[4:]) == {AGAIN_S_MAX}
+        await one.stop()
+        await keeping
+
+    run(test)
+
+
+def test_one_that_starts_reads_its_settings_again_once_it_is_ready_and_does_not_end_by_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        one = child(tmp_path, STARTS_SLOWLY)
+        starting = asyncio.create_task(one.start())
+        await until((tmp_path / "starts").exists)
+        one.reload()
+        (tmp_path / "go").touch()
+        await starting
+        await until((tmp_path / "reloaded").exists)
+        await one.stop()
+
+    run(test)
+
+
+def test_it_does_not_speak_to_the_service_manager_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        one = child(tmp_path, "if 'NOTIFY_SOCKET' in os.environ:\n    sys.exit(1)")
+        await one.start()
+        await one.stop()
 
     run(test)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -39,7 +40,9 @@ class Child:
         command: tuple[str, ...] = SERVE,
     ) -> None:
         self.name = name
-        self._environment = environment
+        # A service manager listens to the one that it started; this process tells it of all of them.
+        inherited = os.environ if environment is None else environment
+        self._environment = {key: value for key, value in inherited.items() if key != "NOTIFY_SOCKET"}
         self.url = ""
         self.restarts = 0
         self._clock = clock
@@ -48,6 +51,8 @@ class Child:
             text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
             self._command += ["--set", f"{setting}={text}"]
         self._process: asyncio.subprocess.Process | None = None
+        self._ready = False
+        self._reload_due = False
         self._stopping = False
 
     @property
@@ -56,7 +61,8 @@ class Child:
         return None if process is None or process.returncode is not None else process.pid
 
     async def start(self) -> None:
-        """Start it, and return once it is ready. Raises ChildFailed."""
+        """Start it, and return once it is ready. Raises ChildFailed; OSError where the system gives no process."""
+        self._process, self._ready, self._reload_due = None, False, False
         process = self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=self._environment,
@@ -77,16 +83,20 @@ class Child:
             await self._kill()
             raise
         _log.info("a process serves", extra={"child": self.name, "pid": process.pid})
+        self._ready = True
+        if self._reload_due:
+            self.reload()
 
     async def keep(self, on_restart: Callable[[], None] = lambda: None) -> None:
-        """Start it again whenever it dies, until it is stopped."""
+        """Start it again whenever it dies, as often as that takes, until it is stopped."""
         wait_s = AGAIN_S
         while not self._stopping:
             began_s = self._clock.monotonic_s()
-            status = await self._wait()
-            if self._stopping:
-                return
-            _log.error("a process has died", extra={"child": self.name, "status": status})
+            if self._process is not None:
+                status = await self._wait(self._process)
+                if self._stopping:
+                    return
+                _log.error("a process has died", extra={"child": self.name, "status": status})
             if self._clock.monotonic_s() - began_s > WELL_S:
                 wait_s = AGAIN_S
             else:
@@ -96,12 +106,16 @@ class Child:
             try:
                 await self.start()
                 on_restart()
-            except ChildFailed:
-                _log.error("a process could not be started again", extra={"child": self.name})
+            except (ChildFailed, OSError) as error:
+                # No memory or no descriptors now may be some later.
+                _log.error("a process could not be started again", extra={"child": self.name, "detail": str(error)})
 
     def reload(self) -> None:
         """SIGHUP: read the settings again."""
-        if self.pid is not None and self._process is not None:
+        if not self._ready:
+            # One that starts would end by the signal.
+            self._reload_due = True
+        elif self.pid is not None and self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
     async def stop(self) -> None:
@@ -117,9 +131,7 @@ class Child:
         except TimeoutError:
             await self._kill()
 
-    async def _wait(self) -> int:
-        process = self._process
-        assert process is not None
+    async def _wait(self, process: asyncio.subprocess.Process) -> int:
         if process.stdout is not None:
             # It says nothing more; but a pipe that nobody reads would stop it one day.
             while await process.stdout.read(4_096):

@@ -47,6 +47,9 @@ LEAVE_S: Final = 0.3
 class AnyBus(Bus, Protocol):
     """A bus that says how it does."""
 
+    def away_s(self) -> float:
+        """For how many seconds there has been no connection, 0 while there is one or none is needed."""
+
     def statistics(self) -> dict[str, int]: ...
 
 
