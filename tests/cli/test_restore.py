@@ -57,6 +57,34 @@ def test_where_it_cut_is_said_and_is_status_1(shell: "Shell", copy: Path, tmp_pa
     assert done.json["epoch"] > 1_700_000_000
 
 
+def test_what_could_not_be_read_is_said_table_by_table_and_is_status_1(
+    shell: "Shell", copy: Path, tmp_path: Path
+) -> None:
+    path = copy / "folkmoot.db"
+    database = sqlite3.connect(path)
+    found = database.execute("SELECT rootpage FROM sqlite_schema WHERE name IN ('standings', 'pointers')").fetchall()
+    (bytes_per_page,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    with path.open("r+b") as file:
+        for (page,) in found:
+            file.seek((page - 1) * bytes_per_page)
+            file.write(b"\xff" * bytes_per_page)
+    done = shell.run("restore", str(copy), "--data-dir", str(tmp_path / "new"), "--salvage")
+    assert done.status == 1
+    said = [line for line in done.lines if line.startswith("LOST")]
+    assert len(said) == 2
+    assert "LOST from standings: users who were deactivated or signed out can come in again" in said[0]
+    assert "LOST from pointers, in " in said[1]
+    assert "groups (--json names them): what was read counts as unread" in said[1]
+    assert not any(line.startswith("cut ") for line in done.lines)
+    assert shell.run("verify", "--data-dir", str(tmp_path / "new")).status == 0
+    done = shell.run("restore", str(copy), "--data-dir", str(tmp_path / "other"), "--salvage", "--json")
+    assert done.status == 1
+    standings, pointers = done.json["lost"]
+    assert (standings["table"], standings["groups"]) == ("standings", [])
+    assert len(pointers["groups"]) == done.json["groups"]
+
+
 def test_what_is_no_backup_is_said(shell: "Shell", tmp_path: Path) -> None:
     done = shell.run("restore", str(tmp_path), "--data-dir", str(tmp_path / "new"))
     assert done.status == 1

@@ -30,11 +30,11 @@ def restore(
     """Make a store from a backup, in a folder that has none. Logs are cut at their first fault, and it is said where.
 
     The epoch is raised: clients that are past what was restored are told `reset`, the others go on. Status 1 where
-    something was cut.
+    something was cut, or could not be read.
     """
     import json
 
-    from msgspec.structs import asdict
+    from msgspec import to_builtins
     from rich.console import Console
     from rich.progress import Progress
 
@@ -58,8 +58,7 @@ def restore(
             progress.stop()
             fail(str(error))
     if as_json:
-        cuts = [asdict(cut) for cut in restored.cuts]
-        typer.echo(json.dumps({"data_dir": str(data_dir)} | asdict(restored) | {"cuts": cuts}))
+        typer.echo(json.dumps({"data_dir": str(data_dir)} | to_builtins(restored)))
     else:
         typer.echo(
             f"{data_dir}: {restored.groups} groups, {restored.entries} entries,"
@@ -71,8 +70,12 @@ def restore(
             typer.echo(f"and {len(restored.cuts) - CUTS_SHOWN_MAX} more: --json has all")
         if restored.pointers_cut:
             typer.echo(f"{restored.pointers_cut} read pointers were past their heads, and stand there now")
+        # After the cuts, of which there may be many: this is what an operator has to act on.
+        for lost in restored.lost:
+            of_groups = f", in {len(lost.groups)} groups (--json names them)" if lost.groups else ""
+            typer.echo(f"LOST from {lost.table}{of_groups}: {lost.what}")
         typer.echo("users and API keys are as they were then: what was revoked since has to be revoked again")
         if not (data_dir / "secret.key").exists():
             typer.echo("no secret: the server makes one at its start, and tokens made with the old one are refused")
-    if restored.cuts:
+    if restored.cuts or restored.lost:
         raise typer.Exit(NOT_DONE)

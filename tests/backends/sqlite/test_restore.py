@@ -11,6 +11,7 @@ import pytest
 from folkmoot.backends.sqlite import database as module
 from folkmoot.backends.sqlite.backup import back_up
 from folkmoot.backends.sqlite.restore import Cut, RestoreFailed, next_epoch, restore
+from folkmoot.backends.sqlite.restore_source import MEANINGS
 from folkmoot.backends.sqlite.store import SqliteStore
 from folkmoot.checker.logs import verify_store
 from folkmoot.model.send import SKIP, Appended, Refused
@@ -21,6 +22,8 @@ from folkmoot.testing.store_suite import OTHER, OWNER, Author
 NOW_MS = 1_800_000_000_000
 NOW_S = NOW_MS // 1_000
 SENT = 20
+PAGE_BYTES = 4_096
+LEAF = 10
 
 
 async def opened(folder: Path) -> SqliteStore:
@@ -58,6 +61,33 @@ def rows(folder: Path, sql: str) -> list[Any]:
     found = database.execute(sql).fetchall()
     database.close()
     return found
+
+
+def spoil_root(folder: Path, *tables: str) -> None:
+    """Overwrite the first page of tables."""
+    path = folder / "folkmoot.db"
+    change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    for table in tables:
+        ((page,),) = rows(folder, f"SELECT rootpage FROM sqlite_schema WHERE name = '{table}'")
+        spoil(path, page - 1)
+
+
+def spoil(path: Path, *pages: int) -> None:
+    content = bytearray(path.read_bytes())
+    for page in pages:
+        content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+
+def leaves(path: Path, text: bytes) -> list[int]:
+    """The pages of tables without row ids that hold `text` and no pages below them."""
+    content = path.read_bytes()
+    pages = range(len(content) // PAGE_BYTES)
+    return [
+        page
+        for page in pages
+        if content[page * PAGE_BYTES] == LEAF and text in content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
+    ]
 
 
 def verified(folder: Path) -> int:
@@ -233,6 +263,155 @@ def test_a_damaged_backup_is_refused_and_salvaged_only_if_asked_for(tmp_path: Pa
     done = restore(tmp_path / "copy", tmp_path / "new", now_ms=NOW_MS, salvage=True)
     assert len(done.cuts) >= 1
     assert 0 < verified(tmp_path / "new") == done.entries < 2 * SENT + 2
+
+
+@pytest.mark.parametrize(
+    ("table", "whose"),
+    [
+        ("groups", [0, 1]),
+        ("outcomes", [0, 1]),
+        ("pointers", [0, 1]),
+        ("profiles", []),
+        ("standings", []),
+        ("api_keys", []),
+    ],
+)
+def test_a_bad_page_costs_what_is_on_it_and_no_log(
+    groups: list[str], tmp_path: Path, table: str, whose: list[int]
+) -> None:
+    spoil_root(tmp_path / "data", table)
+    with pytest.raises(RestoreFailed, match="with --salvage"):
+        restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS)
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert (done.epoch, done.epoch_before, done.groups, done.cuts) == (NOW_S, 1, 2, [])
+    assert [(lost.table, lost.groups, lost.what) for lost in done.lost] == [
+        (table, [groups[n] for n in whose], MEANINGS[table])
+    ]
+    assert verified(tmp_path / "new") == done.entries == 2 * SENT + 2
+    # The rest is as it was.
+    for other, count in (("outcomes", 2 * SENT + 4), ("pointers", 4)):
+        there = 2 * SENT + 2 if (other, table) == ("outcomes", "outcomes") else 0 if other == table else count
+        assert rows(tmp_path / "new", f"SELECT count(*) FROM {other}") == [(there,)]
+
+
+@pytest.mark.parametrize("table", ["memberships", "groups_of_user", "sqlite_autoindex_groups_1"])
+def test_a_bad_page_of_what_is_made_anew_costs_nothing(groups: list[str], tmp_path: Path, table: str) -> None:
+    spoil_root(tmp_path / "data", table)
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert (done.lost, done.cuts) == ([], [])
+    assert verified(tmp_path / "new") == 2 * SENT + 2
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "whose"),
+    [
+        ("outcomes", "1, 'user-1', printf('many-%05d', n), NULL, 'cancelled'", [0]),
+        ("pointers", "1, printf('many-%05d', n), 1, 5", [0]),
+        ("standings", "printf('many-%05d', n), 0, 5, 6, '{}'", []),
+        ("profiles", "printf('many-%05d', n), 'One', '', x'7b7d', 5", []),
+        ("api_keys", "printf('many-%05d', n), 'backend', x'00ff', 'read', 2.0, 5, NULL", []),
+    ],
+)
+def test_a_bad_page_amid_a_large_table_costs_the_rows_on_it_alone(
+    groups: list[str], tmp_path: Path, table: str, values: str, whose: list[int]
+) -> None:
+    path = tmp_path / "data" / "folkmoot.db"
+    numbers = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000)"
+    change(
+        path, f"{numbers} INSERT INTO {table} SELECT {values} FROM numbers", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"
+    )
+    pages = leaves(path, b"many-0")
+    assert len(pages) > 10
+    spoil(path, pages[len(pages) // 2])
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert [(lost.table, lost.groups) for lost in done.lost] == [(table, [groups[n] for n in whose])]
+    assert (done.cuts, verified(tmp_path / "new")) == ([], 2 * SENT + 2)
+    name = {"outcomes": "send_id", "api_keys": "id"}.get(table, "user")
+    (found,) = rows(
+        tmp_path / "new", f"SELECT count(*), min({name}), max({name}) FROM {table} WHERE {name} LIKE 'many-%'"
+    )
+    assert found[1:] == ("many-00001", "many-05000")
+    assert 0 < 5_000 - found[0] < 10_000 / len(pages)
+
+
+def test_a_salvage_goes_by_the_log_where_heads_are_gone_or_another_groups(groups: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "data" / "folkmoot.db"
+    change(path, "DELETE FROM groups WHERE no = 1", "UPDATE groups SET id = 'gother' WHERE no = 2")
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert (done.groups, done.cuts) == (2, [])
+    assert [(lost.table, lost.groups) for lost in done.lost] == [("groups", groups[:1])]
+    assert verified(tmp_path / "new") == 2 * SENT + 2
+    assert rows(tmp_path / "new", "SELECT id FROM groups ORDER BY no") == [(group,) for group in groups]
+    # What a log is called stands in its first entry alone.
+    change(path, "DELETE FROM entries WHERE group_no = 1 AND seq = 1")
+    done = restore(tmp_path / "data", tmp_path / "third", now_ms=NOW_MS, salvage=True)
+    assert done.cuts == [Cut("", 1, SENT, "entries of groups that are not there")]
+    assert verified(tmp_path / "third") == SENT + 1
+
+
+def test_a_key_that_is_there_twice_is_one_that_was_damaged(groups: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "data" / "folkmoot.db"
+    change(
+        path,
+        "INSERT INTO standings VALUES ('user-a', 0, 5, 6, '{}'), ('user-b', 1, 5, 6, '{}')",
+        "CREATE TEMP TABLE two AS SELECT * FROM entries WHERE group_no = 2",
+        "UPDATE two SET group_no = 3",
+        "INSERT INTO entries SELECT * FROM two",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+    )
+    path.write_bytes(path.read_bytes().replace(b"user-b", b"user-a"))
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert [lost.table for lost in done.lost] == ["standings"]
+    assert rows(tmp_path / "new", "SELECT user, active FROM standings") == [("user-a", 0)]
+    assert done.cuts == [Cut("", 1, SENT + 1, "entries of groups that are not there")]
+    assert verified(tmp_path / "new") == 2 * SENT + 2
+
+
+def test_a_log_that_ends_at_a_bad_page_is_cut_though_no_head_says_how_much_is_gone(tmp_path: Path) -> None:
+    group, _ = asyncio.run(fill(tmp_path / "data", size=300))
+    path = tmp_path / "data" / "folkmoot.db"
+    change(path, "DELETE FROM entries WHERE group_no = 2", "DELETE FROM groups WHERE no = 2", "VACUUM")
+    spoil_root(tmp_path / "data", "groups")
+    spoil(path, *leaves(path, b'"m19.'))
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    (cut,) = done.cuts
+    assert (cut.group, cut.seq, cut.entries) == (group, done.entries + 1, 0)
+    assert "whether there was more is not known" in cut.what
+    assert 1 < verified(tmp_path / "new") == done.entries < SENT + 1
+
+
+def test_where_neither_heads_nor_all_logs_can_be_read_groups_may_be_gone_unsaid(
+    groups: list[str], tmp_path: Path
+) -> None:
+    spoil_root(tmp_path / "data", "groups", "entries")
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    assert (done.groups, [lost.table for lost in done.lost]) == (0, ["groups", "entries"])
+
+
+def test_a_salvaged_epoch_is_above_whichever_can_be_read(groups: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "data" / "folkmoot.db"
+    change(path, f"UPDATE meta SET value = {NOW_S + 7} WHERE name = 'epoch'", f"UPDATE groups SET epoch = {NOW_S + 5}")
+    spoil_root(tmp_path / "data", "groups")
+    assert restore(tmp_path / "data", tmp_path / "one", now_ms=NOW_MS, salvage=True).epoch == NOW_S + 8
+    with pytest.raises(RestoreFailed, match="epoch cannot be read"):
+        restore(tmp_path / "one", tmp_path / "two", now_ms=NOW_MS, over=tmp_path / "data", salvage=True)
+    spoil_root(tmp_path / "data", "meta")
+    done = restore(tmp_path / "data", tmp_path / "two", now_ms=NOW_MS, salvage=True, unseal=True)
+    assert (done.epoch, done.epoch_before, done.entries) == (NOW_S, 0, 2 * SENT + 2)
+    assert [lost.table for lost in done.lost] == ["meta", "groups"]
+
+
+def test_a_store_that_no_longer_says_whether_it_is_sealed_is_restored_only_if_that_is_asked_for(
+    groups: list[str], tmp_path: Path
+) -> None:
+    change(tmp_path / "data" / "folkmoot.db", f"UPDATE groups SET epoch = {NOW_S + 5}")
+    change(tmp_path / "data" / "folkmoot.db", f"UPDATE groups SET epoch = {2**40} WHERE no = 2")
+    spoil_root(tmp_path / "data", "meta")
+    with pytest.raises(RestoreFailed, match=r"cannot be read: .*--unseal goes on"):
+        restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True)
+    done = restore(tmp_path / "data", tmp_path / "new", now_ms=NOW_MS, salvage=True, unseal=True)
+    assert (done.epoch, [lost.table for lost in done.lost]) == (NOW_S + 6, ["meta"])
+    assert verified(tmp_path / "new") == 2 * SENT + 2
 
 
 def test_a_changed_body_that_leaves_the_file_sound_is_noticed(groups: list[str], tmp_path: Path) -> None:

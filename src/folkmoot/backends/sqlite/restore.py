@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import apsw
 import msgspec
@@ -25,12 +25,14 @@ from folkmoot.backends.sqlite.backup import (
     write_durably,
 )
 from folkmoot.backends.sqlite.database import migrate
-from folkmoot.backends.sqlite.rows import CUSTODY, LAST_GROUPS, entries_of, group_of
+from folkmoot.backends.sqlite.restore_source import Lost, Source, reading
+from folkmoot.backends.sqlite.rows import CUSTODY, LAST_GROUPS, entries_of, group_of, head_of
 from folkmoot.backends.sqlite.store import StoreInUse, locked
 from folkmoot.backends.sqlite.transfer import custody_of
-from folkmoot.model.entry import Entry, follows
+from folkmoot.model.entry import Entry, follows, genesis
 from folkmoot.model.fold import fold_all
-from folkmoot.model.group import GroupState, empty_group
+from folkmoot.model.group import GroupState, Head, empty_group
+from folkmoot.model.ids import group_id
 from folkmoot.ports.store import SchemaUnknown, StoreBroken
 from folkmoot.ports.transfer import StoreSealed
 
@@ -47,7 +49,7 @@ class RestoreFailed(Exception):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Where a group's log was cut: the first number that is gone, how many are, and why."""
+    """Where a group's log was cut: the first number that is gone, how many are known to be, and why."""
 
     group: str
     seq: int
@@ -56,13 +58,14 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What the new store holds, under which epoch, and what could not be taken over."""
+    """What the new store holds, under which epoch, and what could not be taken over. `lost` only after a salvage."""
 
     epoch: int
     epoch_before: int
     groups: int
     entries: int
     cuts: list[Cut]
+    lost: list[Lost]
     pointers_cut: int
     secret: bool
 
@@ -98,8 +101,10 @@ def restore(
                 held.callback(os.close, _lock(folder))
         facts = _judged(backup, salvage=salvage)
         if not unseal:
-            _check_custody(source)
-        lives = [_epoch_of(source), *([_epoch_of(over / DATABASE_FILE)] if over else [])]
+            _check_custody(source, salvage=salvage)
+        lives = [_epoch_of(source, salvage=salvage)]
+        if over is not None:
+            lives.append(_epoch_of(over / DATABASE_FILE, salvage=False))
         if over is None and facts is not None and now_ms < facts.made_ms:
             raise RestoreFailed("the clock is before the time of the backup: set it, or give the lost store by --over")
         epoch = next_epoch(lives, now_ms // 1_000)
@@ -107,7 +112,7 @@ def restore(
             raise RestoreFailed(f"epoch {epoch} is past the last, {EPOCH_MAX}: is the clock right?")
         try:
             with _new_store(data_dir) as path:
-                rebuild = _Rebuild(path, source, epoch)
+                rebuild = _Rebuild(path, source, epoch, salvage=salvage)
                 try:
                     rebuild.run(on_progress)
                 finally:
@@ -128,9 +133,14 @@ def restore(
         groups=contents.groups,
         entries=contents.entries,
         cuts=rebuild.cuts,
+        lost=rebuild.lost,
         pointers_cut=rebuild.pointers_cut,
         secret=secret,
     )
+
+
+_Group: TypeAlias = tuple[int, str, Head]
+"""Number, id and head."""
 
 
 class _Rebuild:
@@ -139,41 +149,44 @@ class _Rebuild:
     The old file has a connection of its own: what cannot be read of it leaves the transaction as it is.
     """
 
-    def __init__(self, path: Path, source: Path, epoch: int) -> None:
+    def __init__(self, path: Path, source: Path, epoch: int, *, salvage: bool) -> None:
         self.cuts: list[Cut] = []
         self.pointers_cut = 0
         self._epoch = epoch
+        self._salvage = salvage
         self._migrated = path.with_name(path.name + ".migrated")
         self._new = apsw.Connection(str(path))
         self._new.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF").fetchall()
         migrate(self._new)
-        self._old = _reading(source)
+        old = reading(source)
         newest: int = self._new.execute("PRAGMA user_version").get
-        schema: int = self._old.execute("PRAGMA user_version").get
+        schema: int = old.execute("PRAGMA user_version").get
         if schema > newest:
             raise SchemaUnknown(f"it has schema {schema}, this program knows {newest}: use a newer program")
         if schema < newest:
-            _migrated_copy(self._old, self._migrated)
-            self._old.close(True)
-            self._old = _reading(self._migrated)
+            _migrated_copy(old, self._migrated)
+            old.close(True)
+            old = reading(self._migrated)
+        self._old = Source(old, salvage=salvage)
+
+    @property
+    def lost(self) -> list[Lost]:
+        return self._old.lost
 
     def run(self, on_progress: OnProgress) -> None:
         self._new.execute("BEGIN")
         self._copy_other_tables()
-        rows = self._old.execute("SELECT * FROM groups ORDER BY no").fetchall()
-        for done, row in enumerate(rows, start=1):
-            self._group(row)
-            on_progress(done, len(rows))
-        # Where a page cannot be read, the group that it belongs to has been cut already.
-        with contextlib.suppress(apsw.CorruptError):
-            strays: int = self._old.execute(_STRAYS).get
-            if strays:
-                self.cuts.append(Cut("", 1, strays, "entries of groups that are not there"))
+        groups, strays = self._groups()
+        for done, (number, group, held) in enumerate(groups, start=1):
+            self._group(number, group, held)
+            on_progress(done, len(groups))
+        if strays:
+            self.cuts.append(Cut("", 1, strays, "entries of groups that are not there"))
         self._new.execute("COMMIT")
 
     def close(self) -> None:
         self._new.close(True)
-        self._old.close(True)
+        self._old.close()
         self._migrated.unlink(missing_ok=True)
 
     def _copy_other_tables(self) -> None:
@@ -181,31 +194,72 @@ class _Rebuild:
         names = new.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         for name in (str(row[0]) for row in names):
             if name not in REBUILT and not name.startswith("sqlite_"):
-                rows = self._old.execute(f'SELECT * FROM "{name}"')
-                marks = ",".join("?" * len(new.execute(f'PRAGMA table_info("{name}")').fetchall()))
                 new.execute(f'DELETE FROM "{name}"')
-                new.executemany(f'INSERT INTO "{name}" VALUES ({marks})', rows)
+                for row in self._old.rows(name):
+                    self._put(name, row)
         new.execute("REPLACE INTO meta VALUES ('epoch', ?)", (self._epoch,))
         # What it was to another store no longer holds under another epoch.
         new.execute("DELETE FROM meta WHERE name IN (?, ?)", (LAST_GROUPS, CUSTODY))
 
-    def _group(self, row: Any) -> None:
-        number, group, held = group_of(row)
+    def _put(self, table: str, row: tuple[Any, ...], *, group: str = "") -> None:
+        """A row that nothing else could say. Salvaging, its key may be there: then one of the two is damaged."""
+        verb = "INSERT OR IGNORE" if self._salvage else "INSERT"
+        self._new.execute(f'{verb} INTO "{table}" VALUES ({",".join("?" * len(row))})', row)
+        if not self._new.changes():
+            self._old.lose(table, group)
+
+    def _groups(self) -> tuple[list[_Group], int]:
+        """Number, id and head of every group, and how many entries are of none of them."""
+        held = {row[0]: group_of(row) for row in self._old.rows("groups")}
+        numbers = self._old.numbers()
+        if self._salvage:
+            held = self._found_by_logs(held, numbers | held.keys())
+        return list(held.values()), sum(self._old.entries(number) for number in numbers - held.keys())
+
+    def _found_by_logs(self, held: dict[int, _Group], numbers: set[int]) -> dict[int, _Group]:
+        """The groups with these numbers, by what their logs say of them, else by what is `held` of them."""
+        found: dict[int, _Group] = {}
+        taken = set[str]()
+        for number in sorted(numbers):
+            _, said, head = held.get(number, (number, "", _UNKNOWN))
+            # The log's word counts: it is sealed.
+            group = self._called(number) or said
+            # Two numbers with one id are not both sound.
+            if group and group not in taken:
+                taken.add(group)
+                found[number] = (number, group, head)
+                if head is _UNKNOWN:
+                    self._old.lose("groups", group)
+        return found
+
+    def _called(self, number: int) -> str:
+        """What a log says that its group is called, "" where it does not: an id is made of the first entry's."""
+        for entry in entries_of("", self._old.page(number, 0, 1)[0]):
+            group = group_id(entry.sender, entry.send_id)
+            if _sound_count(genesis(group), 0, [replace(entry, group=group)]):
+                return group
+        return ""
+
+    def _group(self, number: int, group: str, held: Head) -> None:
         state, what = self._log(number, group)
-        last = max(held.seq, self._last_seq(number))
+        last = max(held.seq, self._old.last_seq(number))
         if last > state.head.seq:
             what = what or "the log ends before its head"
             self.cuts.append(Cut(group, state.head.seq + 1, last - state.head.seq, what))
+        elif what and held is _UNKNOWN:
+            self.cuts.append(Cut(group, state.head.seq + 1, 0, f"{what}, and whether there was more is not known"))
+        outcomes = self._old.rows("outcomes", number, group=group)
         # Where an entry says otherwise, the entry counts.
-        self._new.executemany(_INSERT_REFUSAL, self._old.execute(_REFUSALS, (number,)))
+        refused = (row for row in outcomes if row[3] is None and row[4] is not None)
+        self._new.executemany(_INSERT_REFUSAL, refused)
         self._projections(number, replace(state, head=replace(state.head, writes=max(1, held.writes))))
-        self._pointers(number, state.head.seq)
+        self._pointers(number, group, state.head.seq)
 
     def _log(self, number: int, group: str) -> tuple[GroupState, str]:
         """Take over a log up to its first fault: the state there, and what the fault is, "" for none."""
         state = empty_group(group, 0, 1)
         while True:
-            rows, readable = self._page(number, state.head.seq)
+            rows, readable = self._old.page(number, state.head.seq, PAGE_ENTRIES)
             page = entries_of(group, rows)
             sound = page[: _sound_count(state.head.hash, state.head.seq, page)]
             self._new.executemany(_INSERT_ENTRY, rows[: len(sound)])
@@ -219,23 +273,6 @@ class _Rebuild:
             if not page:
                 return state, ""
 
-    def _page(self, number: int, after: int) -> tuple[list[Any], bool]:
-        """The rows after a seq, as far as they can be read, and whether they could."""
-        rows: list[Any] = []
-        try:
-            for row in self._old.execute(_PAGE, (number, after, PAGE_ENTRIES)):
-                rows.append(row)
-        except apsw.CorruptError:
-            return rows, False
-        return rows, True
-
-    def _last_seq(self, number: int) -> int:
-        try:
-            found: int | None = self._old.execute("SELECT max(seq) FROM entries WHERE group_no = ?", (number,)).get
-        except apsw.CorruptError:
-            return 0
-        return found or 0
-
     def _projections(self, number: int, state: GroupState) -> None:
         head = state.head
         place = (number, state.group, self._epoch, head.writes, head.seq, head.hash, head.messages)
@@ -246,12 +283,12 @@ class _Rebuild:
         listed = [(user, state.group) for user in state.memberships if state.membership(user) is not None]
         self._new.executemany("INSERT INTO groups_of_user VALUES (?,?)", listed)
 
-    def _pointers(self, number: int, head: int) -> None:
-        for user, seq in self._old.execute("SELECT user, seq FROM pointers WHERE group_no = ?", (number,)):
+    def _pointers(self, number: int, group: str, head: int) -> None:
+        for _, user, _, seq in self._old.rows("pointers", number, group=group):
             self.pointers_cut += seq > head
             if head:
                 # Of this life from now on: those set in it later are never below them.
-                self._new.execute("INSERT INTO pointers VALUES (?,?,?,?)", (number, user, self._epoch, min(seq, head)))
+                self._put("pointers", (number, user, self._epoch, min(seq, head)), group=group)
 
 
 def _sound_count(before: bytes, seq: int, entries: Sequence[Entry]) -> int:
@@ -263,14 +300,12 @@ def _sound_count(before: bytes, seq: int, entries: Sequence[Entry]) -> int:
     return len(entries)
 
 
-_STRAYS: Final = "SELECT count(*) FROM entries WHERE group_no NOT IN (SELECT no FROM groups)"
-_PAGE: Final = "SELECT * FROM entries WHERE group_no = ? AND seq > ? ORDER BY seq LIMIT ?"
-_REFUSALS: Final = (
-    "SELECT group_no, sender, send_id, code FROM outcomes WHERE group_no = ? AND seq IS NULL AND code IS NOT NULL"
-)
+_UNKNOWN: Final = head_of(0, 0, 0, b"", 0)
+"""The head of a group of which nothing but its log is left."""
+
 _INSERT_ENTRY: Final = f"INSERT INTO entries VALUES ({','.join('?' * 13)})"
 _INSERT_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,NULL)"
-_INSERT_REFUSAL: Final = "INSERT OR IGNORE INTO outcomes VALUES (?,?,?,NULL,?)"
+_INSERT_REFUSAL: Final = "INSERT OR IGNORE INTO outcomes VALUES (?,?,?,?,?)"
 
 
 def _judged(backup: Path, *, salvage: bool) -> Facts | None:
@@ -296,7 +331,7 @@ def _judged(backup: Path, *, salvage: bool) -> Facts | None:
 
 def _check_pages(source: Path) -> None:
     try:
-        database = _reading(source)
+        database = reading(source)
         try:
             faults = [str(row[0]) for row in database.execute("PRAGMA quick_check(3)")]
         finally:
@@ -309,14 +344,12 @@ def _check_pages(source: Path) -> None:
         )
 
 
-def _epoch_of(path: Path) -> int:
-    """The highest epoch that a store has used. Raises RestoreFailed."""
+def _epoch_of(path: Path, *, salvage: bool) -> int:
+    """The highest epoch that a store has used; salvaging, as far as that can be read. Raises RestoreFailed."""
     try:
-        database = _reading(path)
+        database = reading(path)
         try:
-            epoch: int = database.execute(
-                "SELECT max(value, (SELECT coalesce(max(epoch), 0) FROM groups)) FROM meta WHERE name = 'epoch'"
-            ).get
+            epoch = _epoch_left(Source(database, salvage=True)) if salvage else database.execute(_EPOCH).get
         finally:
             database.close(True)
     except apsw.Error as error:
@@ -326,25 +359,31 @@ def _epoch_of(path: Path) -> int:
     return epoch
 
 
-def _check_custody(path: Path) -> None:
+def _epoch_left(source: Source) -> int:
+    """By the store's own word, else by its heads, else 0: the clock is above all of them, and alone in that then."""
+    said = [value for name, value in source.rows("meta") if name == "epoch" and isinstance(value, int)]
+    epochs = said or [row[2] for row in source.rows("groups")]
+    # Beyond the last is none that was: it stands on a bad page that reads as a sound one.
+    return max((epoch for epoch in epochs if epoch <= EPOCH_MAX), default=0)
+
+
+_EPOCH: Final = "SELECT max(value, (SELECT coalesce(max(epoch), 0) FROM groups)) FROM meta WHERE name = 'epoch'"
+
+
+def _check_custody(path: Path, *, salvage: bool) -> None:
     """Raise RestoreFailed where the store is sealed, or was never whole."""
     try:
-        database = _reading(path)
+        database = reading(path)
         try:
             custody_of(database).check_served()
         finally:
             database.close(True)
     except (StoreSealed, StoreBroken) as error:
         raise RestoreFailed(f"{path}: {error}") from error
-    except apsw.Error as error:
-        raise RestoreFailed(f"{path}: whether it was copied elsewhere cannot be read: {error}") from error
-
-
-def _reading(path: Path) -> apsw.Connection:
-    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    # Else the last to close would copy the log into the file: what is read from stays as it is.
-    database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    return database
+    except (apsw.Error, UnicodeDecodeError) as error:
+        # Not to be guessed: the store that it was copied to, if it was, may be in use.
+        mend = ": if you know that it was not, --unseal goes on" if salvage else ""
+        raise RestoreFailed(f"{path}: whether it was copied elsewhere cannot be read: {error}{mend}") from error
 
 
 def _lock(folder: Path) -> int:
