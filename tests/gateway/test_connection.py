@@ -14,6 +14,7 @@ from folkmoot.gateway.connection import QUERIES_WAITING_MAX
 from folkmoot.gateway.identity import mint
 from folkmoot.gateway.service import GatewaySettings
 from folkmoot.ports.clock import SystemClock
+from folkmoot.ports.subjects import PointerMoved
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import HELD_BYTES_MAX, HELD_FRAMES_MAX, SENDS_UNANSWERED_MAX
 from folkmoot.testing.edge import SECRET, Edge, Talker
@@ -141,6 +142,160 @@ def test_a_paused_reader_that_takes_bytes_is_alive() -> None:
         edge.gateway.wheel.now += 100
         owner.connection.ping()  # Not one byte was taken since: no sign of life.
         assert owner.connection.heard == edge.gateway.wheel.now - 100
+
+    an_edge(test)
+
+
+def test_what_is_written_to_a_paused_reader_is_no_sign_of_its_life_and_what_it_takes_is() -> None:
+    async def test(edge: Edge) -> None:
+        wheel, owner = edge.gateway.wheel, await edge.member(OWNER)
+        owner.outlet.stop_reading()
+        owner.connection.send(ev.Pong(ref="x" * 100))
+        owner.connection.paused()
+        owner.connection.ping()
+        wheel.now += 100
+        owner.connection.send(ev.Pong(ref="y" * 50))
+        owner.outlet.write(b"by a feed that it was on")
+        owner.connection.ping()
+        assert owner.connection.heard == wheel.now - 100
+        # It takes 100 bytes and more while as many are written.
+        held = owner.outlet._held
+        assert held is not None
+        del held[0]
+        owner.connection.send(ev.Pong(ref="z" * 101))
+        owner.connection.ping()
+        assert owner.connection.heard == wheel.now
+
+    an_edge(test)
+
+
+async def two_devices(edge: Edge) -> tuple[Talker, Talker, Talker, str]:
+    """The owner, and two devices of a member to which the group is live; it has three messages after the creation."""
+    owner = await edge.member(OWNER)
+    answer = await owner.asked("", "group.created", {"name": "g", "members": ["user-2"]}, "make", join=0)
+    phone, desk = await edge.member("user-2"), await edge.member("user-2")
+    for n in range(3):
+        await owner.asked(answer.group, "message", {"text": "x"}, f"say{n}")
+    for device in (phone, desk):
+        await device.until(lambda device=device: device.seqs(answer.group)[-1:] == [4])  # type: ignore[misc]
+    return owner, phone, desk, answer.group
+
+
+async def read_up_to(edge: Edge, device: Talker, group: str, seq: int) -> None:
+    """The device marks it read, and has been told so: then all devices of the user that are told at once have been."""
+    before = device.count(ev.Pointer)
+    device.say(ev.MarkRead(group=group, seq=seq))
+    await edge.gateway.pointers.flush()
+    await device.wait(ev.Pointer, before + 1)
+
+
+def test_a_reader_that_takes_nothing_is_ended_though_its_users_pointers_move() -> None:
+    async def test(edge: Edge) -> None:
+        _, phone, desk, group = await two_devices(edge)
+        phone.outlet.stop_reading(high_water_bytes=100)
+        phone.connection.send(ev.Pong(ref="x" * 100))
+        buffered = phone.outlet.buffered()
+        wheel, ticks = edge.gateway.wheel, 0
+        while phone.outlet.closed is None and ticks < 200:
+            await read_up_to(edge, desk, group, 2 + ticks % 3)
+            assert phone.outlet.buffered() == buffered
+            desk.connection.sign_of_life()
+            wheel.tick()
+            ticks += 1
+        assert phone.outlet.closed == (4002, "idle")
+
+    an_edge(test)
+
+
+def test_a_paused_reader_is_told_the_newest_pointer_of_each_group_once_that_is_live_again() -> None:
+    async def test(edge: Edge) -> None:
+        owner, phone, desk, group = await two_devices(edge)
+        phone.outlet.stop_reading(high_water_bytes=100)
+        phone.connection.send(ev.Pong(ref="x" * 100))
+        for seq in (2, 3):
+            await read_up_to(edge, desk, group, seq)
+        await owner.asked(group, "message", {"text": "x"}, "later")
+        phone.outlet.read_on()
+        await phone.wait(ev.Recovered, 2)
+        assert phone.events[-1] == ev.Pointer(group=group, read=3, unread=2)
+        assert phone.count(ev.Pointer) == 1
+        await read_up_to(edge, desk, group, 5)
+        assert phone.all(ev.Pointer)[1:] == [ev.Pointer(group=group, read=5, unread=0)]
+
+    an_edge(test)
+
+
+def test_a_pointer_that_is_told_takes_the_place_of_one_that_was_kept() -> None:
+    async def test(edge: Edge) -> None:
+        _, phone, desk, group = await two_devices(edge)
+        phone.outlet.stop_reading(high_water_bytes=100)
+        phone.connection.send(ev.Pong(ref="x" * 100))
+        await read_up_to(edge, desk, group, 2)
+        phone.outlet.read_on()
+        # It is being brought up, and reads.
+        assert group not in phone.connection.feeds
+        phone.connection.pointer_moved(PointerMoved(group, "user-2", 3, 2), edge.gateway.feeds.get(group))
+        await phone.wait(ev.Recovered, 2)
+        assert phone.all(ev.Pointer) == [ev.Pointer(group=group, read=3, unread=1)]
+
+    an_edge(test)
+
+
+def test_a_reader_that_drains_before_it_has_left_its_feeds_is_told_then() -> None:
+    async def test(edge: Edge) -> None:
+        _, phone, _, group = await two_devices(edge)
+        phone.connection.paused()
+        phone.connection.pointer_moved(PointerMoved(group, "user-2", 3, 2), edge.gateway.feeds.get(group))
+        assert phone.count(ev.Pointer) == 0
+        phone.connection.resumed()
+        assert phone.all(ev.Pointer) == [ev.Pointer(group=group, read=3, unread=1)]
+
+    an_edge(test)
+
+
+def test_a_pointer_kept_for_a_group_that_is_over_meanwhile_is_told_to_nobody() -> None:
+    async def test(edge: Edge) -> None:
+        owner, phone, desk, group = await two_devices(edge)
+        phone.outlet.stop_reading(high_water_bytes=100)
+        phone.connection.send(ev.Pong(ref="x" * 100))
+        await read_up_to(edge, desk, group, 3)
+        await owner.asked(group, "member.removed", {"user": "user-2"}, "out")
+        phone.outlet.read_on()
+        await phone.wait(ev.Ended)
+        await phone.resume()
+        await owner.asked(group, "member.added", {"users": ["user-2"]}, "in")
+        await phone.wait(ev.Recovered, 2)
+        assert phone.count(ev.Pointer) == 0
+
+    an_edge(test)
+
+
+def test_a_pointer_kept_for_a_group_that_one_is_removed_from_at_once_is_told_to_nobody() -> None:
+    async def test(edge: Edge) -> None:
+        _, _, _, group = await two_devices(edge)
+        phone = await edge.talker("user-2")
+        phone.say(ev.Resume(groups={group: ""}))
+        await phone.wait(ev.Recovered)
+        phone.connection.paused()
+        phone.connection.pointer_moved(PointerMoved(group, "user-2", 3, 2), edge.gateway.feeds.get(group))
+        phone.connection.leave_feed(group)
+        phone.connection.removed(group, 4)
+        phone.connection.resumed()
+        phone.say(ev.Resume(groups={group: ""}))
+        await phone.wait(ev.Recovered, 2)
+        assert phone.count(ev.Pointer) == 0
+
+    an_edge(test)
+
+
+def test_a_pointer_of_a_group_that_is_only_just_brought_up_here_is_told_once_it_is_live() -> None:
+    async def test(edge: Edge) -> None:
+        owner = await edge.member(OWNER)
+        group = await a_group(owner)
+        owner.say(ev.Resume(groups={group: ""}))
+        owner.connection.pointer_moved(PointerMoved(group, OWNER, 1, 0), None)
+        await owner.wait(ev.Pointer)
+        assert owner.story(group)[-3:] == ["snapshot", "recovered", "pointer"]
 
     an_edge(test)
 

@@ -9,7 +9,9 @@ import pytest
 
 from folkmoot.gateway.feed import WRITE_BYTES, Feed, FeedEnded
 from folkmoot.gateway.outlet import Outlet
+from folkmoot.model import body as bodies
 from folkmoot.model.entry import Entry, genesis, sealed
+from folkmoot.model.fold import ends_for
 from folkmoot.model.group import Head
 from folkmoot.model.ids import GroupId
 from folkmoot.model.membership import Span
@@ -199,6 +201,60 @@ def test_what_was_pushed_before_the_feed_had_a_head_is_not_missed() -> None:
         feed.start(head_at(log, 3))
         await feed.bring_to(5)
         assert feed.seq == 5
+
+    asyncio.run(run())
+
+
+def test_whom_an_entry_removes_is_read_once_for_all_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+    parse = bodies.parse_body
+
+    def parsed(kind: str, raw: bytes) -> bodies.Body:
+        read.append(kind)
+        return parse(kind, raw)
+
+    monkeypatch.setattr(bodies, "parse_body", parsed)
+
+    async def run() -> None:
+        log = entries_of(2, {2: ("member.removed", "u", {"user": "m7"})})
+        feed = a_feed(LogStore(log), 1)
+        members = [FakeMember(f"m{n}") for n in range(100)]
+        for member in members:
+            feed.add(member)
+        feed.push(log[1:])
+        assert [member.user for member in members if member.removed_at] == ["m7"]
+        assert read == ["member.removed"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender", "body"),
+    [
+        ("member.removed", "a", {"user": "b"}),
+        ("member.removed", "a", {"user": "nobody"}),
+        ("member.removed", "a", {"user": ""}),
+        ("member.removed", "a", None),
+        ("member.left", "c", {}),
+        ("member.left", "c", {"why": "of a newer server"}),
+        ("group.deleted", "a", {}),
+        ("group.deleted", "a", None),
+    ],
+)
+def test_a_feed_lets_go_of_those_whose_membership_ends_and_of_no_other(
+    kind: str, sender: str, body: dict[str, Any] | None
+) -> None:
+    async def run() -> None:
+        log = entries_of(2, {2: (kind, sender, body or {})})
+        if body is None:
+            log[1] = msgspec.structs.replace(log[1], body=None, salt=None)
+        feed = a_feed(LogStore(log), 1)
+        members = [FakeMember(user) for user in "aabc"]
+        for member in members:
+            feed.add(member)
+        feed.push(log[1:])
+        assert all(member.seqs() == [2] for member in members)
+        assert [bool(m.removed_at) for m in members] == [ends_for(log[1], m.user) for m in members]
 
     asyncio.run(run())
 

@@ -11,7 +11,7 @@ import msgspec
 from folkmoot.gateway.access import Caller
 from folkmoot.gateway.admission import TokenBucket
 from folkmoot.gateway.feed import Feed
-from folkmoot.gateway.follow import Follower, Others, Wish
+from folkmoot.gateway.follow import WISHES_WAITING_MAX, Follower, Others, Wish
 from folkmoot.gateway.identity import TokenRefused
 from folkmoot.gateway.outlet import Outlet
 from folkmoot.gateway.queries import UNAVAILABLE_MS
@@ -20,7 +20,7 @@ from folkmoot.model.ids import GroupId, UserId, group_id, is_name
 from folkmoot.model.position import Position, PositionInvalid, parse_position
 from folkmoot.model.send import Send
 from folkmoot.ports.store import StoreAway
-from folkmoot.ports.subjects import Answer
+from folkmoot.ports.subjects import Answer, PointerMoved
 from folkmoot.protocol import events as ev
 from folkmoot.protocol.codec import FrameInvalid
 from folkmoot.protocol.errors import CODES
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 QUERIES_WAITING_MAX: Final = 16
 """Of one connection. One more is answered `unavailable`, to be asked again."""
-
-WISHES_WAITING_MAX: Final = 10_000
-"""Groups waiting to be brought up, of one connection. One more is answered `too_many`."""
 
 BUSY_FEEDS_MAX: Final = 16
 """Of a connection's groups so many are looked at for whether entries came: who has thousands is pinged, if in doubt."""
@@ -66,12 +63,13 @@ class Connection:
         "_events",
         "_follower",
         "_held",
-        "_last_buffered",
+        "_pointers",
         "_queries",
         "_sends",
         "_session",
         "_tokens",
         "_unanswered",
+        "_untaken",
         "asked",
         "caller",
         "device",
@@ -105,7 +103,10 @@ class Connection:
         self._tokens: list[str] | None = None
         self._unanswered = 0
         self._queries = 0
-        self._last_buffered = -1
+        # While it is paused: what the buffer held at the last ping and what was written since, -1 before the first.
+        self._untaken = -1
+        # Read pointers to be told once their groups are live again, the newest of each. Hardly any connection has any.
+        self._pointers: dict[GroupId, PointerMoved] | None = None
         settings = gateway.settings
         # Most connections never send.
         self._sends: TokenBucket | None = None
@@ -142,11 +143,15 @@ class Connection:
     def paused(self) -> None:
         """The write buffer passed its high mark: off the feeds, soon; not now, a feed may be writing."""
         self.is_paused = True
-        self._last_buffered = -1
+        self._untaken = -1
         asyncio.get_running_loop().call_soon(self._fall_behind)
 
     def resumed(self) -> None:
         self.is_paused = False
+        # Those that it has not come to leave meanwhile; the others once they are brought up again.
+        for group in list(self._pointers or ()):
+            if group in self.feeds:
+                self._tell_held_pointer(group)
         self._follower.stir()
 
     def lost(self) -> None:
@@ -165,12 +170,13 @@ class Connection:
         return any(feed.taken_s > since_s for feed in islice(self.feeds.values(), BUSY_FEEDS_MAX))
 
     def ping(self) -> None:
-        # A reader this slow answers no ping for a while; that it takes bytes is sign of life enough.
-        if self.is_paused and self.outlet.buffered() != self._last_buffered:
+        # A reader this slow answers no ping for a while; that it takes bytes is sign of life enough. What is written to
+        # it meanwhile is none.
+        if self.is_paused and (self._untaken < 0 or self.outlet.buffered() < self._untaken):
             self.heard = self.gateway.wheel.now
         self.outlet.ping()
         # After it: the ping itself lengthens the buffer of one that takes nothing.
-        self._last_buffered = self.outlet.buffered() if self.is_paused else -1
+        self._untaken = self.outlet.buffered() if self.is_paused else -1
 
     def expire(self, code: str) -> None:
         self.end(code)
@@ -188,11 +194,13 @@ class Connection:
 
     def send(self, event: ev.Event) -> None:
         if not self.is_closed:
-            self.outlet.write(self.outlet.frame(self._session.send(event)))
+            self.write(self.outlet.frame(self._session.send(event)))
 
     def write(self, frames: bytes) -> None:
         if not self.is_closed:
             self.outlet.write(frames)
+            if self._untaken >= 0:
+                self._untaken += len(frames)
 
     def follows(self, group: GroupId) -> bool:
         """Whether the group is live here, or being brought up."""
@@ -209,6 +217,7 @@ class Connection:
         self.send(ev.Ended(group=group, seq=seq))
         # The hint of a later join may have come first, and been passed over since the group was still followed.
         self.added(group)
+        self.brought(group)
 
     def feed_ended(self, group: GroupId, position: Position) -> None:
         """The feed broke at `position` and has let go: the store judges where this connection stands."""
@@ -220,6 +229,29 @@ class Connection:
         """The user may have become a member of the group: follow it, from the join on, if that is so."""
         if self.follows_all and not self.is_closed and group not in self.feeds:
             self._follower.want(Wish(group=group, fresh="join", asked=False))
+
+    def pointer_moved(self, moved: PointerMoved, feed: Feed | None) -> None:
+        """Tell where the user's read pointer in a group stands; `feed`: the group's, on this edge."""
+        if self.is_closed or not self.follows(moved.group):
+            return
+        if self.is_paused or feed is None or not feed.live:
+            # Not into the buffer of one that does not read, and not before it can be said how much is unread.
+            if self._pointers is None:
+                self._pointers = {}
+            self._pointers[moved.group] = moved
+            return
+        if self._pointers is not None:
+            self._pointers.pop(moved.group, None)
+        self._tell_pointer(moved, feed)
+
+    def brought(self, group: GroupId) -> None:
+        """The group is live now, or over, or waits to be brought up anew."""
+        if self._pointers is None or group not in self._pointers:
+            return
+        if group in self.feeds:
+            self._tell_held_pointer(group)
+        elif not self.follows(group):
+            del self._pointers[group]
 
     def end(self, code: str, detail: str = "", reconnect_after_ms: int | None = None) -> None:
         """Say goodbye with `code` and close."""
@@ -247,9 +279,18 @@ class Connection:
             )
         )
 
+    def _tell_held_pointer(self, group: GroupId) -> None:
+        if self._pointers is not None and not self.is_paused:
+            self._tell_pointer(self._pointers.pop(group), self.feeds[group])
+            self._pointers = self._pointers or None
+
+    def _tell_pointer(self, moved: PointerMoved, feed: Feed) -> None:
+        unread = max(0, feed.messages - moved.messages)
+        self.send(ev.Pointer(group=moved.group, read=moved.seq, unread=unread))
+
     def _let_go(self) -> None:
         self.is_closed = True
-        self._held = None
+        self._held = self._pointers = None
         self._follower.close()
         feeds, self.feeds = self.feeds, {}
         for feed in feeds.values():
@@ -352,15 +393,13 @@ class Connection:
             self._follower.want(Others(event.fresh))
 
     def _resume_group(self, group: GroupId, text: str, fresh: str) -> None:
-        if self._follower.waiting >= WISHES_WAITING_MAX:
-            self._fail("too_many", group, f"at most {WISHES_WAITING_MAX} groups may wait")
-            return
         try:
             position = parse_position(text) if text else None
         except PositionInvalid:
             self._fail("bad_position", group)
             return
-        self._follower.want(Wish(group=group, position=position, fresh=fresh, named=True))
+        if not self._follower.want(Wish(group=group, position=position, fresh=fresh, named=True)):
+            self._fail("too_many", group, f"at most {WISHES_WAITING_MAX} groups may wait")
 
     def _on_ack(self, event: ev.Ack) -> None:
         if len(event.groups) > ACKS_PER_FRAME_MAX:

@@ -1,7 +1,7 @@
 """Bringing one connection's groups up to their feeds: positions judged, pages sent at its pace, then joined."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = 0.2
 RETRY_S_MAX: Final = 5.0
+
+WISHES_WAITING_MAX: Final = 10_000
+"""Groups waiting to be brought up, of one connection. One more that the client names is answered `too_many`; one that
+its user was added to is left to the next sweep. Those that it was live in wait beside them: there are no more of these
+than there were."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,46 +73,54 @@ class Place:
 
 
 class Follower:
-    """One connection's catching up: a queue of wishes, and one task while there are any."""
+    """One connection's catching up: a queue of wishes, and one task while there are any.
+
+    Of a group one wish waits at most. All that a wish does rests on what the store says once it is begun, so of two the
+    one that says where the connection stands is enough: what the client said last, or else where a feed left it.
+    """
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        # Only while there are any: an empty one is 760 bytes, and hardly any connection wishes for anything.
-        self._wishes: deque[Wish | Others] | None = None
+        # By group, that of the others by None, in the order in which they are begun. Only while there are any: hardly
+        # any connection wishes for anything.
+        self._wishes: OrderedDict[GroupId | None, Wish | Others] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stirred: asyncio.Event | None = None
         self.place: Place | None = None
-        self._bringing = ""
+        self._bringing: GroupId | None = None
         # The client has named again the group that is being brought up: that ends, and the new wish begins.
         self._superseded = False
-        # Of groups that wait: what the client said last, or else where a feed left the connection. What else waits of
-        # such a group is passed over.
-        self._placed: dict[GroupId, Wish] = {}
 
     @property
     def waiting(self) -> int:
         return len(self._wishes or ())
 
-    def want(self, wish: Wish | Others) -> None:
-        if self._wishes is None:
-            self._wishes = deque()
-        if isinstance(wish, Wish) and wish.is_placed and (wish.named or wish.group not in self._placed):
-            self._placed[wish.group] = wish
-        if isinstance(wish, Wish) and wish.asked and wish.group == self._bringing:
+    def want(self, wish: Wish | Others) -> bool:
+        """Have it brought, after what waits. Whether that is so, or need not be; False where too many wait."""
+        if isinstance(wish, Others):
+            # Behind all that was asked for until now: `resumed` is said once that is done.
+            self._put(None, wish)
+            return True
+        if wish.group == self._bringing and wish.named:
             # It may be waiting for an acknowledgement that never comes, since the client asks anew: so it goes first.
             self._superseded = True
-            self._wishes.appendleft(wish)
+            self._put(wish.group, wish, first=True)
             self.stir()
-            return
-        self._wishes.append(wish)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            return True
+        if wish.group == self._bringing and wish.is_placed:
+            # Of a feed that was about to be left, for the place that the client has named: that is where it stands.
+            return True
+        waits = self._waits_of(wish.group)
+        if waits is not None and not wish.named and (waits.is_placed or not wish.is_placed):
+            return True
+        if waits is None and (wish.named or not wish.is_placed) and self.waiting >= WISHES_WAITING_MAX:
+            return False
+        self._put(wish.group, wish)
+        return True
 
     def awaits(self, group: GroupId) -> bool:
         """Whether the group is being brought up, or waits for it."""
-        return group == self._bringing or any(
-            isinstance(wish, Wish) and wish.group == group for wish in self._wishes or ()
-        )
+        return group == self._bringing or (self._wishes is not None and group in self._wishes)
 
     def stir(self) -> None:
         """Something that a catch-up may wait for has happened: an acknowledgement, or a drained buffer."""
@@ -122,7 +135,7 @@ class Follower:
 
     def close(self) -> None:
         """Nothing more is brought. The connection is let go of, or the two would keep each other for ever."""
-        self._forget_wishes()
+        self._wishes = None
         if self._task is None:
             del self._connection
         else:
@@ -132,27 +145,31 @@ class Follower:
     def _let_go(self, _: asyncio.Task[None]) -> None:
         del self._connection
 
+    def _waits_of(self, group: GroupId) -> Wish | None:
+        """The wish of the group that waits."""
+        waits = None if self._wishes is None else self._wishes.get(group)
+        return waits if isinstance(waits, Wish) else None
+
+    def _put(self, group: GroupId | None, wish: Wish | Others, *, first: bool = False) -> None:
+        if self._wishes is None:
+            self._wishes = OrderedDict()
+        self._wishes[group] = wish
+        self._wishes.move_to_end(group, last=not first)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
     async def _run(self) -> None:
         try:
             while self._wishes:
-                wish = self._wishes.popleft()
+                _, wish = self._wishes.popitem(last=False)
                 if isinstance(wish, Others):
                     await self._bring_others(wish)
-                    continue
-                placed = self._placed.get(wish.group)
-                if placed is wish:
-                    del self._placed[wish.group]
-                elif placed is not None or wish.is_placed or wish.group in self._connection.feeds:
-                    # From an older place it would be sent what it has, acknowledge nothing, and be waited for.
-                    continue
-                await self._bring(wish)
+                elif wish.is_placed or wish.group not in self._connection.feeds:
+                    await self._bring(wish)
         finally:
             self._task = None
             if not self._wishes:
-                self._forget_wishes()
-
-    def _forget_wishes(self) -> None:
-        self._wishes, self._placed = None, {}
+                self._wishes = None
 
     async def _bring_others(self, wish: Others) -> None:
         connection = self._connection
@@ -163,8 +180,11 @@ class Follower:
             groups = await self._groups_after(after)
             for group in groups:
                 if group not in connection.feeds:
+                    waits = self._waits_of(group)
+                    if waits is not None and self._wishes is not None:
+                        del self._wishes[group]
                     # One that a feed has let go of since is none of the others: the connection stands somewhere in it.
-                    placed = self._placed.pop(group, None)
+                    placed = waits if waits is not None and waits.is_placed else None
                     await self._bring(placed or Wish(group=group, fresh=wish.fresh, asked=False))
             if len(groups) < LIST_ROWS_MAX:
                 break
@@ -187,7 +207,8 @@ class Follower:
         try:
             await self._bring_once_more(wish)
         finally:
-            self._bringing, self.place = "", None
+            self._bringing, self.place = None, None
+        self._connection.brought(wish.group)
 
     async def _bring_once_more(self, wish: Wish) -> None:
         wait_s = RETRY_S

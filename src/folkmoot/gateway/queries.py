@@ -2,7 +2,7 @@
 
 import msgspec
 
-from folkmoot.gateway.pointers import Pointers
+from folkmoot.gateway.pointers import Pointers, messages_read
 from folkmoot.model.entry import Entry
 from folkmoot.model.ids import GroupId, UserId
 from folkmoot.model.membership import Membership, Span, current, span_of, unread
@@ -77,9 +77,8 @@ class Queries:
 
     async def unread_of(self, view: GroupView, membership: Membership) -> int:
         """Messages at the head minus messages at the read pointer, or at the membership's start where that is later."""
-        start = membership.join if view.history_all else membership.join - 1
-        mark = await self._store.mark(view.group, min(max(view.read, start), view.head.seq))
-        return 0 if mark is None else unread(view.head.messages, mark.messages)
+        messages = await messages_read(self._store, view, membership)
+        return 0 if messages is None else unread(view.head.messages, messages)
 
     async def history(
         self, user: UserId, group: GroupId, *, after: int | None, before: int | None, limit: int

@@ -28,7 +28,6 @@ from folkmoot.ports.clock import Chance, Clock
 from folkmoot.ports.store import Store, StoreAway
 from folkmoot.ports.subjects import Heads, Hint, PointerMoved, Push, Recall, Stored
 from folkmoot.ports.traces import Tracer
-from folkmoot.protocol import events as ev
 from folkmoot.protocol.limits import LIST_ROWS_MAX
 
 _log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Gateway:
         self.feeds = Feeds(self.edge, store, bus, clock)
         self.presence = Presence(self.edge, bus)
         self.announcer = Announcer(self.feeds, self.presence, self.spawn)
-        self.pointers = Pointers(store, bus)
+        self.pointers = Pointers(store, bus, self.feeds.get)
         self.queries = Queries(store, self.pointers)
         asking = self.settings
         self.submitter = Submitter(bus, clock, ask_again_s=asking.ask_again_s, asks_max=asking.asks_max, tracer=tracer)
@@ -131,6 +130,11 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Once more: what was taken and answered since the drain, and what the tick was writing as it was cancelled.
+        try:
+            await self.pointers.flush()
+        except Exception:
+            _log.exception("read pointers could not be written")
         await self.submitter.close()
         await self.feeds.close()
 
@@ -248,12 +252,8 @@ class Gateway:
 
     def _tell_pointer(self, moved: PointerMoved) -> None:
         feed = self.feeds.get(moved.group)
-        if feed is None:
-            return
-        unread = max(0, feed.messages - moved.messages)
         for connection in self._of_user.get(moved.user, ()):
-            if connection.follows(moved.group):
-                connection.send(ev.Pointer(group=moved.group, read=moved.seq, unread=unread))
+            connection.pointer_moved(moved, feed)
 
     async def _tell_online(self, user: UserId) -> None:
         await self.presence.told(user)

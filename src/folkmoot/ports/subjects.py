@@ -174,7 +174,10 @@ class Hint(msgspec.Struct, frozen=True, tag="hint", array_like=True):
 
 
 class PointerMoved(msgspec.Struct, frozen=True, tag="pointer", array_like=True):
-    """The user's read pointer in the group is at `seq`, where the log counts `messages`."""
+    """The user's read pointer in the group is at `seq`.
+
+    `messages` are those up to there, or up to the membership's start where that is later.
+    """
 
     group: GroupId
     user: UserId
