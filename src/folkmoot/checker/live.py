@@ -157,7 +157,7 @@ class LiveCheck:
         )
 
     async def _act(self, number: int) -> None:
-        # How much is said depends on the machine: from a sequence of its own, so that the faults stay those of the seed.
+        # How much is said depends on the machine: a sequence of its own, so that the faults stay those of the seed.
         talk_chance = random.Random(f"{self._settings.seed} act {number}")
         crowd = Crowd(self._client, self._settings.crowd, talk_chance)
         ends_s = time.monotonic() + min(ACT_S_MAX, self._left_s())
