@@ -34,7 +34,7 @@ from folkmoot.router import service as router
 from folkmoot.testing.simulation import run_plan
 from folkmoot.testing.world_store import Database, WorldStore
 
-SEEDS_MAX: Final = 150
+SEEDS_MAX: Final = 400
 """A bug that is not found in so many runs of its workload is a hole in the workload."""
 
 STARTS: Final = (0, 1_000, 2_000)
