@@ -16,7 +16,7 @@ import msgspec
 from folkmoot.backends.cassandra.driver import Driver, Row, Statement
 from folkmoot.ports.store import StoreAway, StoreUnknown
 from folkmoot.testing.cassandra_tables import Mutation, Place, Tables
-from folkmoot.testing.virtual_loop import Process, VirtualLoop
+from folkmoot.testing.virtual_loop import Process, VirtualLoop, settle
 
 T = TypeVar("T")
 
@@ -190,14 +190,6 @@ class ReplicasDriver(Driver):
         loop = self._replicas.loop
         answer: asyncio.Future[T] = loop.create_future()
 
-        def give(result: T | None, error: Exception | None) -> None:
-            if answer.done():
-                return
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(result)  # type: ignore[arg-type]
-
         def arrive() -> None:
             result: T | None = None
             error: Exception | None = None
@@ -206,9 +198,9 @@ class ReplicasDriver(Driver):
             except Exception as raised:
                 error = raised
             if back_s:
-                loop.call_later(back_s, give, result, error, context=self._process.context)
+                loop.call_later(back_s, settle, answer, result, error, context=self._process.context)
             else:
-                give(result, error)
+                settle(answer, result, error)
 
         self._later(there_s, arrive)
         return await answer

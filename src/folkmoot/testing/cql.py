@@ -173,12 +173,7 @@ class _Reader:
         self._expect("(")
         columns = self._names()
         self._expect("VALUES", "(")
-        terms = [self._term()]
-        while self._accept(","):
-            terms.append(self._term())
-        self._expect(")")
-        if len(terms) != len(columns):
-            raise self.unknown()
+        terms = self._terms(len(columns))
         values = dict(zip(columns, terms, strict=True))
         exists = False if self._accept("IF", "NOT", "EXISTS") else None
         return Change(table=table, values=values, timestamp=self._timestamp(), marks=True, exists=exists)
@@ -215,18 +210,22 @@ class _Reader:
             columns = self._names()
             operator = self._operator()
             self._expect("TOKEN", "(")
-            terms = [self._term()]
-            while self._accept(","):
-                terms.append(self._term())
-            self._expect(")")
-            if len(terms) != len(columns):
-                raise self.unknown()
-            return Relation(columns, operator, tuple(terms), token=True)
+            return Relation(columns, operator, tuple(self._terms(len(columns))), token=True)
         if self._accept("("):
             columns = self._names()
             self._expect("IN")
             return Relation(columns, "IN", (self._marker(),))
         return Relation((self._name(),), self._operator(), (self._term(),))
+
+    def _terms(self, count: int) -> list[Term]:
+        """So many, up to the end of their brackets."""
+        terms = [self._term()]
+        while self._accept(","):
+            terms.append(self._term())
+        self._expect(")")
+        if len(terms) != count:
+            raise self.unknown()
+        return terms
 
     def _keys(self) -> dict[str, Term]:
         """What a WHERE says that names one row."""

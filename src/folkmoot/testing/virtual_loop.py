@@ -244,3 +244,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers.clear()
         self._runnable.clear()
         self.close()
+
+
+def settle(answer: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    """Give an answer that was on its way, unless nobody waits for it any more."""
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from folkmoot.model.ids import GroupId, UserId
 from folkmoot.model.membership import Membership, Span
 from folkmoot.model.send import Outcome, SendKey
 from folkmoot.ports.store import GroupView, Mark, MovedPointer, StoreAway, StoreUnknown, Write
-from folkmoot.testing.virtual_loop import Process, VirtualLoop
+from folkmoot.testing.virtual_loop import Process, VirtualLoop, settle
 from folkmoot.testing.weather import DELAYED_S, SLOW_S, Weather
 
 T = TypeVar("T")
@@ -159,14 +159,6 @@ class WorldStore:
         answer: asyncio.Future[T] = loop.create_future()
         life, back_s = database.life, database.weather.latency_s()
 
-        def give(result: T | None, error: Exception | None) -> None:
-            if answer.done():
-                return
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(result)  # type: ignore[arg-type]
-
         def arrive() -> None:
             result: T | None = None
             error: Exception | None = None
@@ -179,7 +171,7 @@ class WorldStore:
                 except Exception as raised:
                     error = raised
             if heard:
-                loop.call_later(back_s, give, result, error, context=self._process.context)
+                loop.call_later(back_s, settle, answer, result, error, context=self._process.context)
 
         # On the line it belongs to nobody: it arrives though the process that sent it is killed.
         loop.call_later(there_s, arrive, context=database.process.context)
