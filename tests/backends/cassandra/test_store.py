@@ -32,6 +32,8 @@ def test_what_it_does_is_counted(keyspace: Keyspace) -> None:
         author = Author(store)
         await author.make()
         await author.say(*"abcdefghijklmnop")
+        # Closed, or a full bucket may still be indexed, and that waits.
+        await store.close()
         after = store.statistics()
         assert set(after) == {measure.name for measure in MEASURES if measure.role == "cassandra"}
         assert store.histograms() == {}
