@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from folkmoot.gateway.lane import AnyLane, Member, lane_for
-from folkmoot.model import body as bodies
 from folkmoot.model import entry as kinds
 from folkmoot.model.entry import Entry, follows
+from folkmoot.model.fold import ending
 from folkmoot.model.group import Head
-from folkmoot.model.ids import GroupId, UserId
+from folkmoot.model.ids import GroupId
 from folkmoot.model.membership import Span
 from folkmoot.model.position import Position, position_at
 from folkmoot.ports.clock import Clock
@@ -197,8 +197,8 @@ class Feed:
             tally.write_errors += lane.write(frames)
 
     def _let_go(self, entry: Entry) -> None:
-        ended = _ended_by(entry)
-        gone = [m for lane in self._lanes.values() for m in lane.members if ended is None or m.user == ended]
+        ends = ending(entry)
+        gone = [m for lane in self._lanes.values() for m in lane.members if ends(m.user)]
         for member in gone:
             self.remove(member)
             member.removed(self.group, entry.seq)
@@ -236,23 +236,3 @@ class Feed:
         moved, self._moved = self._moved, None
         if moved is not None and not moved.done():
             moved.set_result(None)
-
-
-def _ended_by(entry: Entry) -> UserId | None:
-    """Whose membership the entry ends, as `ends_for` says it of one user: None for everyone, "" for nobody.
-
-    The body is read once for however many are on the feed.
-    """
-    try:
-        body = None if entry.body is None else bodies.parse_body(entry.kind, entry.body)
-    except bodies.BodyInvalid:
-        return ""
-    match body:
-        case bodies.Deleted():
-            return None
-        case bodies.Left():
-            return entry.sender
-        case bodies.Removed(user=user):
-            return user
-        case _:
-            return ""

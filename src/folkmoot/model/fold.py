@@ -1,6 +1,6 @@
 """The one function that turns entries into a group's state, for whoever decides, authorises or rebuilds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -87,15 +87,20 @@ def changed_memberships(state: GroupState, entry: Entry) -> dict[UserId, Members
 
 def ends_for(entry: Entry, user: UserId) -> bool:
     """Whether `entry` ends the membership of `user`, who has one."""
+    return ending(entry)(user)
+
+
+def ending(entry: Entry) -> Callable[[UserId], bool]:
+    """As `ends_for`, to be asked of many users: the body is read once."""
     match _body_of(entry):
         case bodies.Deleted():
-            return True
+            return lambda _: True
         case bodies.Left():
-            return entry.sender == user
+            return lambda user: user == entry.sender
         case bodies.Removed(user=removed):
-            return removed == user
+            return lambda user: user == removed
         case _:
-            return False
+            return lambda _: False
 
 
 def begins_for(entry: Entry, user: UserId) -> bool:
