@@ -189,11 +189,16 @@ async def read_up_to(edge: Edge, device: Talker, group: str, seq: int) -> None:
     await device.wait(ev.Pointer, before + 1)
 
 
+def stops_reading(device: Talker) -> None:
+    """The device takes nothing more, and has more to take than it may leave."""
+    device.outlet.stop_reading(high_water_bytes=100)
+    device.connection.send(ev.Pong(ref="x" * 100))
+
+
 def test_a_reader_that_takes_nothing_is_ended_though_its_users_pointers_move() -> None:
     async def test(edge: Edge) -> None:
         _, phone, desk, group = await two_devices(edge)
-        phone.outlet.stop_reading(high_water_bytes=100)
-        phone.connection.send(ev.Pong(ref="x" * 100))
+        stops_reading(phone)
         buffered = phone.outlet.buffered()
         wheel, ticks = edge.gateway.wheel, 0
         while phone.outlet.closed is None and ticks < 200:
@@ -210,8 +215,7 @@ def test_a_reader_that_takes_nothing_is_ended_though_its_users_pointers_move() -
 def test_a_paused_reader_is_told_the_newest_pointer_of_each_group_once_that_is_live_again() -> None:
     async def test(edge: Edge) -> None:
         owner, phone, desk, group = await two_devices(edge)
-        phone.outlet.stop_reading(high_water_bytes=100)
-        phone.connection.send(ev.Pong(ref="x" * 100))
+        stops_reading(phone)
         for seq in (2, 3):
             await read_up_to(edge, desk, group, seq)
         await owner.asked(group, "message", {"text": "x"}, "later")
@@ -228,8 +232,7 @@ def test_a_paused_reader_is_told_the_newest_pointer_of_each_group_once_that_is_l
 def test_a_pointer_that_is_told_takes_the_place_of_one_that_was_kept() -> None:
     async def test(edge: Edge) -> None:
         _, phone, desk, group = await two_devices(edge)
-        phone.outlet.stop_reading(high_water_bytes=100)
-        phone.connection.send(ev.Pong(ref="x" * 100))
+        stops_reading(phone)
         await read_up_to(edge, desk, group, 2)
         phone.outlet.read_on()
         # It is being brought up, and reads.
@@ -256,8 +259,7 @@ def test_a_reader_that_drains_before_it_has_left_its_feeds_is_told_then() -> Non
 def test_a_pointer_kept_for_a_group_that_is_over_meanwhile_is_told_to_nobody() -> None:
     async def test(edge: Edge) -> None:
         owner, phone, desk, group = await two_devices(edge)
-        phone.outlet.stop_reading(high_water_bytes=100)
-        phone.connection.send(ev.Pong(ref="x" * 100))
+        stops_reading(phone)
         await read_up_to(edge, desk, group, 3)
         await owner.asked(group, "member.removed", {"user": "user-2"}, "out")
         phone.outlet.read_on()

@@ -44,6 +44,15 @@ class SlowToWrite(MemoryStore):
         return await super().view(group, user)
 
 
+async def a_slow_group() -> tuple[SlowToWrite, Author]:
+    """A store that is slow to write, and a group of two messages in it."""
+    store = SlowToWrite(Disk())
+    author = Author(store)
+    await author.make(OTHER)
+    await author.say("a", "b")
+    return store, author
+
+
 def told_on(bus: MemoryBus) -> list[PointerMoved]:
     told: list[PointerMoved] = []
     bus.subscribe("pointers.*", lambda raw, _: told.append(msgspec.msgpack.decode(raw, type=PointerMoved)))
@@ -192,10 +201,7 @@ def test_nothing_is_told_of_a_group_that_one_is_no_member_of_any_more() -> None:
 
 def test_a_pointer_is_seen_while_it_is_written_and_a_later_move_too() -> None:
     async def run() -> None:
-        store = SlowToWrite(Disk())
-        author = Author(store)
-        await author.make(OTHER)
-        await author.say("a", "b")
+        store, author = await a_slow_group()
         pointers = Pointers(store, MemoryBus())
         queries = Queries(store, pointers)
 
@@ -222,10 +228,7 @@ def test_a_pointer_is_seen_while_it_is_written_and_a_later_move_too() -> None:
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
 def test_what_a_flush_had_taken_waits_again_where_it_came_to_nothing(how: str) -> None:
     async def run() -> None:
-        store = SlowToWrite(Disk())
-        author = Author(store)
-        await author.make(OTHER)
-        await author.say("a", "b")
+        store, author = await a_slow_group()
         pointers = Pointers(store, MemoryBus())
         pointers.move(OTHER, author.group, 1, 3)
         flushing = asyncio.create_task(pointers.flush())
@@ -305,10 +308,7 @@ def test_of_many_all_are_told_and_beyond_the_bound_none_is_taken(monkeypatch: py
 @pytest.mark.parametrize("drained", [True, False])
 def test_what_is_moved_until_the_gateway_has_stopped_is_written(drained: bool) -> None:
     async def run() -> None:
-        store = SlowToWrite(Disk())
-        author = Author(store)
-        await author.make(OTHER)
-        await author.say("a", "b")
+        store, author = await a_slow_group()
         edge = Edge(store)
         async with edge:
             if drained:

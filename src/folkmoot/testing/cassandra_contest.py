@@ -358,21 +358,26 @@ class Verdict:
                 self.wrong.append(f"{user} {'has' if listed else 'lacks'} the group in the list")
 
     def _judge_state(self, who: str, state: GroupState) -> None:
-        if state.head.seq >= len(self._folded):
-            self.wrong.append(f"{who} was shown the head {state.head.seq}, which is past the log")
+        right = self._right_at(who, state.head.seq)
+        if right is None:
             return
-        right = self._folded[state.head.seq]
         for field in ("name", "open", "memberships", "members_count", "owners_count", "time_ms"):
             if getattr(state, field) != getattr(right, field):
                 self.wrong.append(f"{who} was shown another {field} at {state.head.seq} than the log makes")
         if (state.head.hash, state.head.messages) != (right.head.hash, right.head.messages):
             self.wrong.append(f"{who} was shown a head at {state.head.seq} that is not the log's")
 
+    def _right_at(self, who: str, seq: int) -> GroupState | None:
+        """What the log makes of the group up to there; None, and it is wrong, where there is no such entry."""
+        if seq < len(self._folded):
+            return self._folded[seq]
+        self.wrong.append(f"{who} was shown the head {seq}, which is past the log")
+        return None
+
     def _judge_view(self, user: UserId, view: GroupView) -> None:
-        if view.head.seq >= len(self._folded):
-            self.wrong.append(f"{user} was shown the head {view.head.seq}, which is past the log")
+        right = self._right_at(user, view.head.seq)
+        if right is None:
             return
-        right = self._folded[view.head.seq]
         shown = (view.head.hash, view.name, view.members_count, view.memberships)
         if shown != (right.head.hash, right.name, right.members_count, right.memberships.get(user, ())):
             self.wrong.append(f"{user} was shown another group at {view.head.seq} than the log makes")
